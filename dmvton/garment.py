@@ -1,0 +1,151 @@
+"""A garment, ready to be worn: its full-size photo and what the network made of it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dmvton.crop import Box, letterbox, sample
+from dmvton.errors import GarmentError
+from dmvton.image_io import Picture
+from dmvton.runtime import NetworkPair, to_tensor
+
+
+@dataclass(frozen=True)
+class GarmentRule:
+    """When a photo counts as showing a garment."""
+
+    contrast: float = 2.0
+    """Least standard deviation of the photo, in grey levels: less is a blank sheet."""
+    mask_area: float = 0.01
+    """Least share of the photo that the mask covers."""
+    fill: float = 0.88
+    """The garment is framed so that it fills this share of the picture's tighter side; the network
+    was trained on 0.7 to 0.98."""
+    loose: float = 0.72
+    """A garment that fills less than this is framed anew."""
+
+
+RULE = GarmentRule()
+
+
+class Pyramid:
+    """A picture at falling sizes, each made when it is first asked for.
+
+    Sampling a photo of 4,000 pixels at 400 places aliases its stripes; sampling it from the level
+    that is about as fine as the output does not.
+    """
+
+    def __init__(self, image: np.ndarray):
+        """Keep (H, W, 3) uint8."""
+        self.image = image
+        self._levels: dict[int, np.ndarray] = {0: image}
+
+    def level(self, density: float) -> np.ndarray:
+        """The picture for a sampling of ``density`` source pixels per output pixel.
+
+        Returns:
+            (H', W', 3) uint8, the source shrunk by the largest power of sqrt(2) that leaves at
+            least one of its pixels per output pixel.
+        """
+        step = max(0, int(np.floor(2 * np.log2(max(density, 1.0)))))
+        if step not in self._levels:
+            height, width = self.image.shape[:2]
+            shrink = 2.0 ** (-step / 2)
+            size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+            self._levels[step] = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
+        return self._levels[step]
+
+
+@dataclass(frozen=True, eq=False)
+class Garment:
+    """What ``TryOn.garment`` returns: hand it to every frame."""
+
+    photo: Pyramid
+    """The full-size photo, RGB, with its smaller levels."""
+    box: Box
+    """The letterbox in pixels of the photo; the flow points into it."""
+    border: np.ndarray
+    """(3,) uint8, the colour around the photo inside the letterbox."""
+    picture: np.ndarray
+    """(h, w, 3) uint8, the letterboxed photo at network size."""
+    tensor: np.ndarray
+    """(1, 3, h, w) float32, the same for the network."""
+    features: dict[str, np.ndarray]
+    """Output of the garment graph, ``garment_mask`` (1, 1, h, w) among it."""
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(h, w) float32 in [0, 1]: where the letterboxed photo shows the garment."""
+        return self.features["garment_mask"][0, 0]
+
+
+def border_colour(rgb: np.ndarray) -> np.ndarray:
+    """The median colour of the outermost pixels: (H, W, 3) uint8 to (3,) uint8."""
+    rim = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    return np.median(rim, axis=0).astype(np.uint8)
+
+
+def encode(network: NetworkPair, picture: Picture, rule: GarmentRule = RULE) -> Garment:
+    """Letterbox a garment photo, run the garment graph, and check that there is a garment.
+
+    Args:
+        network: the loaded pair.
+        picture: the photo; where it has an alpha channel, that is the garment's mask.
+        rule: the bounds of the checks.
+
+    Raises:
+        GarmentError: the photo is blank, or its mask is nearly empty.
+    """
+    rgb, alpha = picture
+    box = letterbox(rgb.shape[0], rgb.shape[1], network.size)
+    border = border_colour(rgb)
+    small = sample(rgb, box, network.size, border)
+    contrast = float(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).std())
+    if (
+        alpha is None
+        and contrast < rule.contrast
+        and float(small.std(axis=(0, 1)).max()) < rule.contrast
+    ):
+        raise GarmentError(
+            f"the garment photo is blank (its grey levels vary by {contrast:.1f}, expected at "
+            f"least {rule.contrast:.0f}); give a photo that shows one garment"
+        )
+    garment = _look(network, picture, box, border)
+    shown = rgb.shape[0] * rgb.shape[1] / (box.width * box.height)  # share of the letterbox
+    area = float(garment.mask.mean()) / shown
+    if area < rule.mask_area:
+        raise GarmentError(
+            f"no garment found in the garment photo (its mask covers {area:.1%}, expected at least "
+            f"{rule.mask_area:.0%}); give a photo that shows one garment, large and unfolded"
+        )
+    closer = _framed(garment, rule)
+    return garment if closer is None else _look(network, picture, closer, border)
+
+
+def _look(network: NetworkPair, picture: Picture, box: Box, border: np.ndarray) -> Garment:
+    """Run the garment graph on one box of the photo."""
+    rgb, alpha = picture
+    small = sample(rgb, box, network.size, border)
+    tensor = to_tensor(small)
+    features = network.encode_garment(tensor)
+    if alpha is not None:  # a cut-out: whoever made it knows better than the network
+        mask = sample(alpha, box, network.size, np.zeros(1))
+        features["garment_mask"] = (mask / np.float32(255))[None, None]
+    return Garment(Pyramid(rgb), box, border, small, tensor, features)
+
+
+def _framed(garment: Garment, rule: GarmentRule) -> Box | None:
+    """A box that frames the garment as in training; None where the present one does."""
+    mask, box = garment.mask > 0.5, garment.box
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    fill = max(width / mask.shape[1], height / mask.shape[0])
+    if fill == 0 or rule.loose <= fill <= 1 - 1 / mask.shape[0]:
+        return None
+    share = fill / rule.fill  # of the present box's sides
+    centre_x = box.x + (x + width / 2) / mask.shape[1] * box.width
+    centre_y = box.y + (y + height / 2) / mask.shape[0] * box.height
+    new_width, new_height = max(1, round(box.width * share)), max(1, round(box.height * share))
+    return Box(
+        round(centre_x - new_width / 2), round(centre_y - new_height / 2), new_width, new_height
+    )

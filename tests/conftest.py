@@ -1,0 +1,30 @@
+"""What the tests of the runtime share: a fake network, and pictures that it understands."""
+
+import pytest
+
+from dmvton.runtime import DEFAULT_WEIGHTS
+from tests import fake_pair
+
+
+@pytest.fixture(scope="session")
+def fake_weights(tmp_path_factory):
+    """Folder of a fake pair."""
+    return fake_pair.write_pair(tmp_path_factory.mktemp("weights") / "fake")
+
+
+@pytest.fixture(scope="session")
+def fake_tryon(fake_weights):
+    """The engine on the fake pair."""
+    from dmvton import TryOn
+
+    return TryOn.load(fake_weights, threads=1)
+
+
+@pytest.fixture(scope="session")
+def real_tryon():
+    """The engine on the packaged weights."""
+    from dmvton import TryOn
+
+    if not (DEFAULT_WEIGHTS / "manifest.json").exists():
+        pytest.skip("no packaged weights yet")
+    return TryOn.load(threads=1)

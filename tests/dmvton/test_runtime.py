@@ -1,0 +1,115 @@
+"""Loading the pair: verified, complete, and clear about what is wrong."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dmvton.errors import CheckpointError
+from dmvton.runtime import NetworkPair, to_tensor
+from tests import fake_pair
+
+
+@pytest.fixture
+def weights(fake_weights, tmp_path):
+    """A copy of the fake pair that a test may spoil."""
+    return shutil.copytree(fake_weights, tmp_path / "weights")
+
+
+def test_layers_have_the_shapes_of_the_contract(fake_weights):
+    network = NetworkPair(fake_weights, threads=1)
+    rng = np.random.default_rng(0)
+    person, garment = (to_tensor(rng.integers(0, 256, (256, 192, 3), np.uint8)) for _ in "pg")
+    layers = network.run(person, garment, network.encode_garment(garment))
+    assert network.size == (256, 192)
+    assert layers.image.shape == layers.rendered.shape == layers.gain.shape == (256, 192, 3)
+    assert layers.flow.shape == (256, 192, 2) and np.abs(layers.flow).max() <= 1
+    assert layers.alpha.shape == layers.beta.shape == (256, 192)
+    assert layers.keypoints.shape == (13, 3)
+    assert 0 <= layers.presence <= 1
+
+
+def test_tensor_is_planar_and_in_unit_range():
+    rgb = np.zeros((4, 2, 3), np.uint8)
+    rgb[3, 1] = (255, 51, 0)
+    tensor = to_tensor(rgb)
+    assert tensor.shape == (1, 3, 4, 2) and tensor.dtype == np.float32
+    np.testing.assert_allclose(tensor[0, :, 3, 1], [1, 0.2, 0], atol=1e-6)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="no weights.*install"):
+        NetworkPair(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["garment.onnx", "frame.onnx"])
+def test_missing_file(weights, name):
+    (weights / name).unlink()
+    with pytest.raises(CheckpointError, match=name):
+        NetworkPair(weights)
+
+
+@pytest.mark.parametrize("name", ["garment.onnx", "frame.onnx"])
+def test_one_bit_changed(weights, name):
+    data = bytearray((weights / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (weights / name).write_bytes(data)
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        NetworkPair(weights)
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\0"])
+def test_other_length(weights, change):
+    path = weights / "frame.onnx"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(CheckpointError, match="bytes, expected"):
+        NetworkPair(weights)
+
+
+def test_not_a_network_although_the_hash_is_right(weights):
+    (weights / "frame.onnx").write_bytes(b"not a network" * 10)
+    fake_pair.write_manifest(weights)
+    with pytest.raises(CheckpointError, match="cannot load"):
+        NetworkPair(weights)
+
+
+def test_graphs_that_do_not_fit_together(weights):
+    shutil.copy(weights / "garment.onnx", weights / "frame.onnx")
+    fake_pair.write_manifest(weights)
+    with pytest.raises(CheckpointError, match="do not fit together.*alpha"):
+        NetworkPair(weights)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"format": 1}',
+        '{"format": 1, "name": "x", "size": 256, "files": {}}',
+        '{"format": 1, "name": "x", "size": [256, 192], "files": {}}',
+        '{"format": 1, "name": "x", "size": [256, 192], "files": []}',
+    ],
+)
+def test_damaged_manifest(weights, text):
+    (weights / "manifest.json").write_text(text)
+    with pytest.raises(CheckpointError, match="manifest.json"):
+        NetworkPair(weights)
+
+
+def test_newer_format(weights):
+    manifest = json.loads((weights / "manifest.json").read_text()) | {"format": 2}
+    (weights / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="format 2, this version reads format 1"):
+        NetworkPair(weights)
+
+
+def test_numbers_that_are_not_finite(tmp_path):
+    weights = fake_pair.write_pair(tmp_path / "nan", gain=float("nan"))
+    network = NetworkPair(weights, threads=1)
+    picture = np.zeros((1, 3, 256, 192), np.float32)
+    with pytest.raises(CheckpointError, match="not finite"):
+        network.run(picture, picture, network.encode_garment(picture))
