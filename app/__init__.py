@@ -1,0 +1,1 @@
+"""Ways to use dmvton: the command line, the web demo, the server."""
