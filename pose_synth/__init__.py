@@ -1,0 +1,1 @@
+"""Data engine: persons, garments and try-on samples with exact correspondence."""

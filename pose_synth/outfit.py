@@ -1,0 +1,199 @@
+"""What a person wears, and changes of its cut: longer or shorter sleeves, hem, neckline."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from pose_synth.labels import OCCLUDERS, Parsing
+from pose_synth.persons import Person
+from pose_synth.pose import NETWORK_KEYPOINTS
+from pose_synth.strips import StripMesh
+from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, WornMesh, torso_frame, worn_mesh
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """A person's picture with the region of the top, at product scale."""
+
+    key: str
+    image: np.ndarray  # (H, W, 3) uint8
+    parsing: np.ndarray  # (H, W) uint8 of Parsing
+    region: np.ndarray  # (H, W) bool
+    points: np.ndarray  # (33, 3)
+    worn: WornMesh
+    layers: str
+
+    @property
+    def mesh(self) -> StripMesh:
+        """The worn mesh."""
+        return self.worn.mesh
+
+    @property
+    def sleeve(self) -> float:
+        """Mean share of the arms that is covered, 0 to 1."""
+        return float(np.mean(self.worn.sleeves))
+
+    @property
+    def keypoints(self) -> np.ndarray:
+        """The network's 13 keypoints (13, 3)."""
+        return self.points[list(NETWORK_KEYPOINTS)].astype(np.float32)
+
+
+def outfit_of(person: Person, scale: float = 1.0) -> Outfit:
+    """The bank's person reduced to the product's scale."""
+    k = scale / person.scale
+    size = (round(person.image.shape[1] * k), round(person.image.shape[0] * k))
+    matrix = np.array([[k, 0, (k - 1) / 2], [0, k, (k - 1) / 2]])
+    points = person.points.copy()
+    points[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+    region = cv2.resize(person.region.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+    return Outfit(
+        person.key,
+        cv2.resize(person.image, size, interpolation=cv2.INTER_AREA),
+        cv2.resize(person.parsing, size, interpolation=cv2.INTER_NEAREST),
+        region,
+        points,
+        person.worn._replace(mesh=person.worn.mesh.transform(matrix)),
+        person.layers,
+    )
+
+
+def _refit(outfit: Outfit, image, region) -> Outfit:
+    hidden = np.isin(outfit.parsing, OCCLUDERS) & ~region
+    worn = worn_mesh(outfit.points[:, :2], region, hidden)
+    return replace(outfit, image=image, region=region, worn=worn)
+
+
+def _arm_band(outfit: Outfit, reach: float, width: float) -> np.ndarray:
+    """Mask of both arms from the shoulder to `reach` (share of the arm); width in torso lengths."""
+    band = np.zeros(outfit.region.shape, np.uint8)
+    length = torso_frame(outfit.points[:, :2]).length
+    thick = [max(1, round(width * length * f)) for f in (1.0, 0.82)]
+    for side in (RIGHT_SIDE, LEFT_SIDE):
+        joints = outfit.points[list(side[:3]), :2]
+        segment = np.linalg.norm(np.diff(joints, axis=0), axis=1)
+        left = reach * segment.sum()
+        part = np.zeros_like(band)
+        for (a, b), size, t in zip(
+            zip(joints, joints[1:], strict=False), segment, thick, strict=True
+        ):
+            share = min(1.0, left / (size + 1e-6))
+            left -= size
+            if share > 0:
+                end = a + (b - a) * share
+                cv2.line(part, _pixel(a), _pixel(end), 1, t, cv2.LINE_8)
+                last = (b - a) / (size + 1e-6), end
+        y, x = np.mgrid[: band.shape[0], : band.shape[1]]
+        direction, end = last
+        beyond = (x - end[0]) * direction[0] + (y - end[1]) * direction[1] > 0  # a straight cuff
+        near = np.hypot(x - end[0], y - end[1]) < thick[0]
+        part[beyond & near] = 0
+        band |= part
+    return band > 0
+
+
+def _pixel(point: np.ndarray) -> tuple[int, int]:
+    return int(round(point[0])), int(round(point[1]))
+
+
+def add_sleeves(outfit: Outfit, reach: float) -> Outfit:
+    """Extends the top over bare arms down to `reach`; skin there gets the top's brightness."""
+    skin = outfit.parsing == Parsing.SKIN
+    arm = (skin & _arm_band(outfit, reach, 0.22)).astype(np.uint8)
+    grown = cv2.dilate(arm, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))) > 0
+    free = np.isin(outfit.parsing, (Parsing.BACKGROUND, Parsing.SKIN)) | outfit.region
+    added = grown & free & _arm_band(outfit, reach, 0.26) & ~outfit.region
+    if not added.any() or not outfit.region.any():
+        return outfit
+    image = outfit.image.copy()
+    # Neutralise the arm, so that shading read from it is that of cloth and not of bare skin.
+    lab = cv2.cvtColor(image, cv2.COLOR_BGR2LAB).astype(np.float32)
+    light = lab[..., 0]
+    level = np.median(light[outfit.region])
+    skin_part, rest = added & skin, added & ~skin
+    if skin_part.any():
+        light[skin_part] += level - np.median(light[skin_part])
+    light[rest] = 0.8 * level
+    image = cv2.cvtColor(np.clip(lab, 0, 255).astype(np.uint8), cv2.COLOR_LAB2BGR)
+    return _refit(outfit, np.where(added[..., None], image, outfit.image), outfit.region | added)
+
+
+def skin_colour(outfit: Outfit) -> np.ndarray | None:
+    """Median skin colour (3,) of the picture, None where too little is seen."""
+    skin = outfit.parsing == Parsing.SKIN
+    return np.median(outfit.image[skin], axis=0) if skin.sum() > 40 else None
+
+
+def _skin_paint(outfit: Outfit, where: np.ndarray) -> np.ndarray:
+    """Picture with skin colour painted over `where`, lit by the smoothed old brightness."""
+    colour = skin_colour(outfit)
+    light = cv2.cvtColor(outfit.image, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    light = cv2.GaussianBlur(light, (0, 0), 1.5)
+    level = np.median(light[where])
+    shade = np.clip((light + 20) / (level + 20), 0.7, 1.2) ** 0.6
+    return np.clip(colour * shade[..., None], 0, 255)
+
+
+def bare_arms(outfit: Outfit, reach: float) -> Outfit:
+    """Shortens sleeves to `reach`: skin is painted on the arm, background beside it."""
+    keep = _arm_band(outfit, reach, 0.3)
+    whole = _arm_band(outfit, 1.05, 0.3)
+    torso = np.zeros(outfit.region.shape, np.uint8)
+    edge = np.concatenate([outfit.mesh.torso[:, 0], outfit.mesh.torso[::-1, -1]])
+    cv2.fillPoly(torso, [np.round(edge).astype(np.int32)], 1)
+    cut = outfit.region & whole & ~keep & (torso == 0)
+    arm = cut & _arm_band(outfit, 1.02, 0.17)
+    if skin_colour(outfit) is None or arm.sum() < 60:
+        return outfit
+    beside = cut & ~arm
+    solid = cv2.dilate((outfit.region | (outfit.parsing > 0)).astype(np.uint8), np.ones((3, 3)))
+    image = outfit.image.copy()
+    if beside.any():
+        image = cv2.inpaint(
+            image, (beside | (cut & (solid > 0))).astype(np.uint8), 3, cv2.INPAINT_TELEA
+        )
+    alpha = cv2.GaussianBlur(arm.astype(np.float32), (0, 0), 0.8)[..., None]
+    image = np.round(image * (1 - alpha) + _skin_paint(outfit, arm) * alpha).astype(np.uint8)
+    parsing = outfit.parsing.copy()
+    parsing[arm], parsing[beside] = Parsing.SKIN, Parsing.BACKGROUND
+    changed = replace(outfit, parsing=parsing)
+    return _refit(changed, image, outfit.region & ~cut)
+
+
+def lower_hem(outfit: Outfit, extra: float) -> Outfit:
+    """Lengthens the top over trousers or skirt by `extra` torso lengths."""
+    frame = torso_frame(outfit.points[:, :2])
+    shift = np.float32([[1, 0, frame.down[0]], [0, 1, frame.down[1]]])
+    shift[:, 2] *= extra * frame.length
+    size = outfit.region.shape[::-1]
+    torso = outfit.region & ~_arm_band(outfit, 1.0, 0.2)
+    moved = torso.astype(np.uint8)
+    for share in (0.34, 0.67, 1.0):
+        step = shift.copy()
+        step[:, 2] *= share
+        moved |= cv2.warpAffine(torso.astype(np.uint8), step, size, flags=cv2.INTER_NEAREST)
+    added = (moved > 0) & np.isin(outfit.parsing, (Parsing.LOWER, Parsing.DRESS)) & ~outfit.region
+    return _refit(outfit, outfit.image, outfit.region | added) if added.any() else outfit
+
+
+def change_neckline(outfit: Outfit, amount: float) -> Outfit:
+    """Cuts the neckline deeper (amount > 0, skin painted) or raises it over the neck (amount < 0)."""
+    frame = torso_frame(outfit.points[:, :2])
+    y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
+    across = (
+        (x - frame.neck[0]) * frame.across[0] + (y - frame.neck[1]) * frame.across[1]
+    ) / frame.length
+    down = (
+        (x - frame.neck[0]) * frame.down[0] + (y - frame.neck[1]) * frame.down[1]
+    ) / frame.length
+    if amount > 0:
+        cut = outfit.region & (down < amount - (across / (0.22 + 0.2 * amount)) ** 2 * amount)
+        if skin_colour(outfit) is None or cut.sum() < 30:
+            return outfit
+        alpha = cv2.GaussianBlur(cut.astype(np.float32), (0, 0), 0.8)[..., None]
+        image = outfit.image * (1 - alpha) + _skin_paint(outfit, cut) * alpha
+        return _refit(outfit, np.round(image).astype(np.uint8), outfit.region & ~cut)
+    neck = (outfit.parsing == Parsing.SKIN) & (np.abs(across) < 0.24)
+    added = neck & (down > -0.16 + amount * 0.0) & (down < 0.3)
+    return _refit(outfit, outfit.image, outfit.region | added) if added.any() else outfit

@@ -1,0 +1,156 @@
+"""Try-on samples made from real pictures: a person, a garment, the person in the garment, and the flow.
+
+Product C dresses a real person in a shop garment. Product D turns it round: the target is the untouched
+photo, the input the person in another garment, the garment the person's own, laid flat.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pose_synth.garments import CANVAS as GARMENT_CANVAS
+from pose_synth.garments import Garment, extend_colours
+from pose_synth.labels import OCCLUDERS, Parsing
+from pose_synth.outfit import Outfit
+from pose_synth.strips import StripMesh, dense_map, fill_nearest
+
+
+class Sample(NamedTuple):
+    """One training sample on canvases of scale 1; all pictures uint8 BGR."""
+
+    person: np.ndarray  # (336, 256, 3) input
+    person_mask: np.ndarray  # (336, 256) uint8, the input's top, 255 inside
+    target: np.ndarray  # (336, 256, 3)
+    target_mask: np.ndarray  # (336, 256) uint8, the new garment in the target
+    parsing: np.ndarray  # (336, 256) uint8 of Parsing, of the target
+    garment: np.ndarray  # (320, 240, 3)
+    garment_mask: np.ndarray  # (320, 240) uint8
+    flow: np.ndarray  # (168, 128, 2) int16: target -> garment canvas, in eighths of a pixel
+    keypoints: np.ndarray  # (13, 3) float32: x, y in canvas pixels, visibility
+    kind: str
+    person_key: str
+    garment_key: str
+
+
+class Dressed(NamedTuple):
+    """A person in another garment."""
+
+    image: np.ndarray  # (H, W, 3) uint8
+    mask: np.ndarray  # (H, W) float32
+    flow: np.ndarray  # (H, W, 2) float32, garment pixels; valid where mask > 0.5
+
+
+def soft_mask(region: np.ndarray) -> np.ndarray:
+    """Antialiased mask from a hard one."""
+    return cv2.GaussianBlur(region.astype(np.float32), (0, 0), 0.7)
+
+
+def _masked_blur(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(values * weight, (0, 0), sigma) / (
+        cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-3
+    )
+
+
+def shading(image: np.ndarray, layers: list[np.ndarray], strength: float = 1.0) -> np.ndarray:
+    """Fold light of the worn top as factors (H, W, 3), about 1.
+
+    Each layer is compared with its own brightness, so that a dark jacket over a white shirt does not
+    come out as a shadow. Prints would pass for shading: the more texture, the smoother and weaker.
+    """
+    light = np.log(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32) + 12)
+    out = np.zeros_like(light)
+    for layer in layers:
+        weight = layer.astype(np.float32)
+        if weight.sum() < 30:
+            continue
+        median = np.median(light[layer])
+        texture = float(np.std((light - _masked_blur(light, weight, 2))[layer]))
+        fine = _masked_blur(light, weight, 0.7 + 25 * min(texture, 0.2))
+        base = 0.5 * _masked_blur(light, weight, 16) + 0.5 * median
+        gain = np.clip(1.15 - 4 * texture, 0.2, 1.0) * strength
+        out += weight * gain * np.clip(fine - base, -0.7, 0.35)
+    return np.exp(cv2.GaussianBlur(out, (0, 0), 0.5))[..., None]
+
+
+def dress(outfit: Outfit, garment: Garment, light: np.ndarray) -> Dressed:
+    """Puts a garment where the outfit's region is, by the two meshes."""
+    size = outfit.image.shape[:2]
+    field = fill_nearest(dense_map(outfit.mesh, garment.mesh, size))
+    if np.isnan(field).any():
+        raise ValueError(f"{outfit.key}: the mesh of the worn top lies outside the picture")
+    field = cv2.GaussianBlur(field, (0, 0), 0.8)
+    worn = cv2.remap(garment.extended, field[..., 0], field[..., 1], cv2.INTER_LINEAR,
+                     borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    alpha = soft_mask(outfit.region)
+    lit = np.clip(worn * light, 0, 255)
+    image = outfit.image * (1 - alpha[..., None]) + lit * alpha[..., None]
+    return Dressed(np.round(image).astype(np.uint8), alpha, field)
+
+
+class Flat(NamedTuple):
+    """A worn top laid flat."""
+
+    image: np.ndarray  # (320, 240, 3) uint8, on white
+    mask: np.ndarray  # (320, 240) float32
+    flow: np.ndarray  # (336, 256, 2) float32: person canvas -> flat picture; NaN outside the mesh
+    holes: float  # share that was not visible and had to be filled
+
+
+def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
+    """Lays the person's own top on the outline of a shop garment's mesh; hidden parts are mirrored in."""
+    size = (GARMENT_CANVAS[1], GARMENT_CANVAS[0])
+    order = "left right torso"
+    field = dense_map(layout, outfit.mesh, size, order)
+    inside = ~np.isnan(field[..., 0])
+    at = np.nan_to_num(field, nan=-9)
+    image = cv2.remap(outfit.image, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
+    core = cv2.erode(outfit.region.astype(np.uint8), np.ones((3, 3), np.uint8))
+    seen = cv2.remap(core, at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=0) > 0
+    seen &= inside
+    image, seen = _mirror_fill(image, seen, inside, outfit, layout)
+    hole = inside & ~seen
+    share = float(hole.sum() / max(1, inside.sum()))
+    if hole.any():
+        image = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    image = extend_colours(image, inside, inset=3)
+    mask = soft_mask(cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3))))
+    flow = dense_map(outfit.mesh, layout, outfit.image.shape[:2])
+    return Flat(image, mask, flow, share)
+
+
+def _mirror_fill(image, seen, inside, outfit: Outfit, layout: StripMesh):
+    """Takes what one side hides from the other side of the body."""
+    swap = StripMesh(outfit.mesh.torso[:, ::-1], outfit.mesh.right, outfit.mesh.left)
+    if (swap.left is None) != (layout.left is None) or (swap.right is None) != (
+        layout.right is None
+    ):
+        return image, seen
+    size = image.shape[:2]
+    at = np.nan_to_num(dense_map(layout, swap, size, "left right torso"), nan=-9)
+    mirrored = cv2.remap(outfit.image, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
+    core = cv2.erode(outfit.region.astype(np.uint8), np.ones((3, 3), np.uint8))
+    ok = cv2.remap(core, at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=0) > 0
+    use = inside & ~seen & ok
+    image = image.copy()
+    image[use] = mirrored[use]
+    return image, seen | use
+
+
+def flow_to_grid(field: np.ndarray) -> np.ndarray:
+    """Dense positions (H, W, 2) in garment pixels -> half resolution int16 in eighths of a pixel."""
+    height, width = field.shape[:2]
+    half = cv2.resize(fill_nearest(field), (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return np.clip(np.round(half * 8), -32000, 32000).astype(np.int16)
+
+
+def hidden_by(parsing: np.ndarray) -> np.ndarray:
+    """Mask (H, W) bool of everything that may lie in front of a top."""
+    return np.isin(parsing, OCCLUDERS)
+
+
+def garment_layers(outfit: Outfit) -> list[np.ndarray]:
+    """The outfit's region, one mask a layer."""
+    classes = (Parsing.UPPER, Parsing.OUTER, Parsing.DRESS)
+    layers = [outfit.region & (outfit.parsing == c) for c in classes]
+    return [*layers, outfit.region & ~np.isin(outfit.parsing, classes)]

@@ -1,0 +1,172 @@
+"""Draws samples: which person, which garments, which changes of cut."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pose_synth.garments import Garment
+from pose_synth.labels import Parsing
+from pose_synth.outfit import Outfit, add_sleeves, bare_arms, change_neckline, lower_hem
+from pose_synth.products import (
+    Sample,
+    dress,
+    flatten,
+    flow_to_grid,
+    garment_layers,
+    shading,
+)
+from pose_synth.strips import StripMesh
+
+LONG_SLEEVE = 0.55  # share of the arm from which a worn sleeve counts as long
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Shares and probabilities of the sample generator."""
+
+    real_target: float = 0.5
+    """Share of product D; the rest is product C."""
+    real_input: float = 0.5
+    """Among product C, share whose input is the untouched photo."""
+    painted_skin: float = 0.2
+    """Chance that product C may shorten sleeves with painted skin in the target."""
+    sleeve_change: float = 0.6
+    """Chance that an input's sleeves are made longer or shorter than the photo's."""
+    hem_change: float = 0.3
+    neckline_change: float = 0.3
+    max_holes: float = 0.45
+    """Share of a flattened garment that may have been hidden."""
+
+
+class Rejected(Exception):
+    """This draw gives no usable sample; draw again."""
+
+
+def is_long(garment: Garment) -> bool:
+    """Whether a shop garment has long sleeves."""
+    return garment.mesh.sleeve_ratio() > 0.42
+
+
+def flat_hem(mesh: StripMesh) -> float:
+    """Depth in torso lengths at which a flat garment's hem will hang, from its length over its chest."""
+    chest = np.linalg.norm(mesh.torso[5, 0] - mesh.torso[5, -1])
+    length = np.linalg.norm(mesh.torso[1, 4] - mesh.torso[-1, 4])
+    return float(0.95 * length / (chest + 1e-6))
+
+
+class Generator:
+    """Samples from a person bank and a garment bank; every draw depends on the given rng only."""
+
+    def __init__(
+        self, outfits: list[Outfit], garments: list[Garment], recipe: Recipe | None = None
+    ):
+        self.outfits, self.garments = outfits, garments
+        self.recipe = recipe or Recipe()
+        self.long = [g for g in garments if is_long(g)]
+        self.short = [g for g in garments if not is_long(g)]
+        weight = {"single": 1.0, "dress": 0.6, "layered": 0.6}
+        chance = np.array([weight[o.layers] for o in outfits])
+        self.chance = chance / chance.sum()
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """One sample; tries again until a draw is usable."""
+        for _ in range(50):
+            try:
+                kind = "D" if rng.random() < self.recipe.real_target else "C"
+                outfit = self.outfits[rng.choice(len(self.outfits), p=self.chance)]
+                return (self._real_target if kind == "D" else self._retexture)(rng, outfit)
+            except Rejected:
+                continue
+        raise RuntimeError("50 draws in a row were rejected; loosen the gates or enlarge the banks")
+
+    def _garment(self, rng, long: bool) -> Garment:
+        pool = self.long if long else self.short
+        pool = pool or self.garments
+        return pool[rng.integers(len(pool))]
+
+    def _any_garment(self, rng) -> Garment:
+        return self._garment(rng, bool(rng.random() < 0.45))
+
+    def _fit_sleeves(self, rng, outfit: Outfit, long: bool, painted: float) -> Outfit:
+        """The outfit with sleeves that suit a long- or short-sleeved garment."""
+        worn_long = outfit.sleeve > LONG_SLEEVE
+        if long and not worn_long:
+            return add_sleeves(outfit, rng.uniform(0.85, 1.0))
+        if not long and worn_long:
+            if rng.random() > painted:
+                raise Rejected
+            return bare_arms(outfit, rng.uniform(0.22, 0.45))
+        if not long and outfit.sleeve < 0.1:
+            return add_sleeves(outfit, rng.uniform(0.2, 0.35))
+        return outfit
+
+    def _recut(self, rng, outfit: Outfit) -> Outfit:
+        """Random changes of cut for an input."""
+        r = self.recipe
+        if rng.random() < r.sleeve_change:
+            if outfit.sleeve > LONG_SLEEVE:
+                outfit = bare_arms(outfit, rng.uniform(0.15, 0.55))
+            else:
+                outfit = add_sleeves(outfit, rng.uniform(max(0.3, outfit.sleeve + 0.1), 1.0))
+        if rng.random() < r.hem_change:
+            outfit = lower_hem(outfit, rng.uniform(0.05, 0.35))
+        if rng.random() < r.neckline_change:
+            outfit = change_neckline(outfit, rng.uniform(0.08, 0.3) if rng.random() < 0.6 else -1.0)
+        return outfit
+
+    def _light(self, rng, outfit: Outfit) -> np.ndarray:
+        return shading(outfit.image, garment_layers(outfit), rng.uniform(0.7, 1.1))
+
+    def _input(self, rng, outfit: Outfit):
+        """The person in another garment and another cut: (picture, mask)."""
+        changed = self._recut(rng, outfit)
+        long = changed.sleeve > LONG_SLEEVE
+        dressed = dress(changed, self._garment(rng, long), self._light(rng, changed))
+        return dressed.image, dressed.mask
+
+    def _retexture(self, rng, outfit: Outfit) -> Sample:
+        """Product C: the target is the person dressed in a shop garment."""
+        garment = self._any_garment(rng)
+        fitted = self._fit_sleeves(rng, outfit, is_long(garment), self.recipe.painted_skin)
+        lack = flat_hem(garment.mesh) - fitted.worn.hem
+        if lack > 0.08 and rng.random() < 0.6:
+            fitted = lower_hem(fitted, min(lack, 0.35))
+        target = dress(fitted, garment, self._light(rng, fitted))
+        if rng.random() < self.recipe.real_input:
+            person, mask, kind = outfit.image, outfit.region.astype(np.float32), "C-real"
+        else:
+            (person, mask), kind = self._input(rng, outfit), "C"
+        return self._pack(outfit, person, mask, target.image, target.mask, fitted.region,
+                          garment.image, garment.mask, target.flow, kind, garment.key)  # fmt: skip
+
+    def _real_target(self, rng, outfit: Outfit) -> Sample:
+        """Product D: the target is the untouched photo."""
+        layout = self._layout(rng, outfit)
+        flat = flatten(outfit, layout.mesh)
+        if flat.holes > self.recipe.max_holes:
+            raise Rejected
+        if np.isnan(flat.flow).all():
+            raise Rejected
+        person, mask = self._input(rng, outfit)
+        return self._pack(outfit, person, mask, outfit.image, outfit.region.astype(np.float32),
+                          outfit.region, flat.image, flat.mask, flat.flow, "D",
+                          f"worn/{outfit.key}")  # fmt: skip
+
+    def _layout(self, rng, outfit: Outfit) -> Garment:
+        """A shop garment with sleeves and a length like the worn ones, whose outline is borrowed."""
+        picks = [self._garment(rng, outfit.sleeve > LONG_SLEEVE) for _ in range(6)]
+        best = min(picks, key=lambda g: abs(flat_hem(g.mesh) - outfit.worn.hem))
+        mesh = best.mesh
+        sleeves = [None if w is None else f for w, f in zip(outfit.mesh[1:], mesh[1:], strict=True)]
+        cut = StripMesh(mesh.torso, *sleeves)
+        return Garment(best.key, best.kind, best.image, best.mask, best.extended, cut, best.misfit)
+
+    def _pack(self, outfit, person, mask, target, target_mask, region, garment, garment_mask, flow,
+              kind, garment_key) -> Sample:  # fmt: skip
+        parsing = outfit.parsing.copy()
+        parsing[np.isin(parsing, (Parsing.UPPER, Parsing.OUTER)) & ~region] = Parsing.SKIN
+        parsing[region] = Parsing.UPPER
+        byte = lambda m: np.round(np.clip(m, 0, 1) * 255).astype(np.uint8)  # noqa: E731
+        return Sample(person, byte(mask), target, byte(target_mask), parsing, garment,
+                      byte(garment_mask), flow_to_grid(flow), outfit.keypoints, kind, outfit.key,
+                      garment_key)  # fmt: skip

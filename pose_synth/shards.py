@@ -1,0 +1,125 @@
+"""Shards: webdataset-style tar files of samples, reproducible from a seed, safe to interrupt.
+
+Sample `i` depends on (seed, i) only, a shard is written to a temporary name and renamed, and existing
+shards are skipped: a run that was killed goes on and ends with the same bytes.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from pose_synth.products import Sample
+
+FORMAT = 1
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """How many samples go where."""
+
+    out: Path
+    samples: int
+    seed: int = 0
+    shard_size: int = 250
+
+
+def _encode(extension: str, image: np.ndarray, *flags: int) -> bytes:
+    ok, data = cv2.imencode(extension, image, list(flags))
+    if not ok:
+        raise ValueError(f"can't encode a {image.dtype} picture of {image.shape} as {extension}")
+    return data.tobytes()
+
+
+def encode(sample: Sample) -> dict[str, bytes]:
+    """Files of one sample by extension."""
+    jpeg = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
+    # One PNG for the three maps on the person canvas, one 16-bit PNG for the flow (offset 32768).
+    maps = np.dstack([sample.person_mask, sample.target_mask, sample.parsing])
+    shifted = (sample.flow.astype(np.int32) + 32768).astype(np.uint16)
+    flow = np.dstack([shifted, np.zeros_like(shifted[..., :1])])
+    meta = {
+        "kind": sample.kind,
+        "person": sample.person_key,
+        "garment": sample.garment_key,
+        "keypoints": np.round(sample.keypoints, 2).tolist(),
+    }
+    return {
+        "person.jpg": _encode(".jpg", sample.person, *jpeg),
+        "target.jpg": _encode(".jpg", sample.target, *jpeg),
+        "garment.jpg": _encode(".jpg", sample.garment, *jpeg),
+        "maps.png": _encode(".png", maps, cv2.IMWRITE_PNG_COMPRESSION, 3),
+        "garment_mask.png": _encode(".png", sample.garment_mask, cv2.IMWRITE_PNG_COMPRESSION, 3),
+        "flow.png": _encode(".png", flow, cv2.IMWRITE_PNG_COMPRESSION, 3),
+        "json": json.dumps(meta, sort_keys=True).encode(),
+    }
+
+
+def _write_shard(path: Path, samples: list[tuple[str, dict[str, bytes]]]) -> str:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, files in samples:
+            for extension, data in files.items():
+                info = tarfile.TarInfo(f"{name}.{extension}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    data = buffer.getvalue()
+    partial = path.with_suffix(".part")
+    partial.write_bytes(data)
+    partial.replace(path)
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: dict) -> Path:
+    """Writes all shards and `manifest.json`.
+
+    Args:
+        plan: sizes, seed and folder.
+        draw: makes one sample from a random generator.
+        note: what else the manifest should say (recipe, versions, rejects).
+
+    Returns:
+        The manifest's path.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    shards = []
+    starts = range(0, plan.samples, plan.shard_size)
+    with tqdm(total=plan.samples, unit="sample") as progress:
+        for number, start in enumerate(starts):
+            path = plan.out / f"shard-{number:05d}.tar"
+            count = min(plan.shard_size, plan.samples - start)
+            if path.exists():
+                digest = _read_hash(path)
+                progress.update(count)
+            else:
+                samples = []
+                for i in range(start, start + count):
+                    sample = draw(np.random.default_rng([plan.seed, i]))
+                    samples.append((f"{i:08d}", encode(sample)))
+                    progress.update()
+                digest = _write_shard(path, samples)
+            shards.append({"file": path.name, "samples": count, "sha256": digest})
+    manifest = {
+        "format": FORMAT,
+        "seed": plan.seed,
+        "samples": plan.samples,
+        "shards": shards,
+        **note,
+    }
+    path = plan.out / "manifest.json"
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(manifest, indent=1, sort_keys=True))
+    partial.replace(path)
+    return path
