@@ -1,0 +1,247 @@
+"""Turns a stored sample into a training sample: framing, colours, prints, backgrounds.
+
+Colour and print change the garment photo and its image on the person alike, so that a few hundred
+garments act like many thousand. Geometry keeps the flow exact.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dmvton.keypoints import MIRROR, Keypoint
+from dmvton.patterns import background, print_pattern
+from dmvton.shards import RawSample
+
+POSE_ONLY, NO_PERSON = "K", "N"  # kinds of samples without try-on truth
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Strengths and chances of the augmentation."""
+
+    zoom: tuple[float, float] = (0.78, 1.25)
+    """Scale of the crop around the hips-up framing."""
+    shift: float = 0.08
+    """Shift of the crop, in crop widths and heights."""
+    rotate: float = 9.0
+    """Rotation in degrees."""
+    recolour: float = 0.7
+    """Chance that the new garment's colours change."""
+    recolour_old: float = 0.5
+    print: float = 0.3
+    """Chance that a drawn pattern is printed on the new garment."""
+    studio: float = 0.25
+    """Chance of a plain background behind the person."""
+    cut: float = 0.15
+    """Chance that the picture ends above the hips, as with a webcam."""
+    garment_background: float = 0.65
+    """Chance that the garment photo gets another background."""
+    exposure: float = 0.8
+    """Chance of a change of light over the whole person picture."""
+
+
+def colour_map(rng: np.random.Generator):
+    """A random colour transform of float pictures in [0, 255]."""
+    matrix = np.eye(3) * rng.uniform(0.6, 1.2)
+    if rng.random() < 0.6:
+        mix = np.eye(3)[rng.permutation(3)] if rng.random() < 0.6 else np.eye(3)
+        matrix = matrix @ mix + rng.normal(0, 0.12, (3, 3))
+    offset = rng.uniform(-25, 25, 3)
+    invert = rng.random() < 0.15
+    matrix, offset = matrix.astype(np.float32), offset.astype(np.float32)
+    return lambda x: np.clip((255 - x if invert else x) @ matrix.T + offset, 0, 255)
+
+
+def _blend(image: np.ndarray, other: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    return image + (other - image) * mask[..., None]
+
+
+def _affine(zoom: float, degrees: float, centre, to) -> np.ndarray:
+    """(2, 3): scale and rotate about `centre`, which moves to `to`."""
+    angle = np.deg2rad(degrees)
+    a, b = zoom * np.cos(angle), zoom * np.sin(angle)
+    linear = np.array([[a, -b], [b, a]])
+    return np.concatenate([linear, (np.asarray(to) - linear @ np.asarray(centre))[:, None]], 1)
+
+
+def _flip(matrix: np.ndarray, width: int) -> np.ndarray:
+    return np.array([[-1, 0, width - 1], [0, 1, 0]]) @ np.vstack([matrix, [0, 0, 1]])
+
+
+class Augment:
+    """Random view of a `RawSample` at size (height, width)."""
+
+    def __init__(
+        self, size: tuple[int, int], config: AugmentConfig | None = None, canvas_rows: int = 256
+    ):
+        """`canvas_rows` is the height of the hips-up crop within the stored canvas."""
+        self.height, self.width = size
+        self.canvas_rows = canvas_rows
+        self.config = config or AugmentConfig()
+
+    def __call__(self, raw: RawSample, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Arrays by the field names of `Batch`, channels last, before conversion to tensors."""
+        sample = self._colours(raw, rng)
+        flip = rng.random() < 0.5
+        garment_matrix = self._garment_matrix(raw.garment_mask, rng, flip)
+        person_matrix = self._person_matrix(raw, rng, flip)
+        out = self._garment(sample, garment_matrix, rng, raw.kind)
+        out |= self._person(sample, raw, person_matrix, garment_matrix)
+        out["keypoints"] = self._keypoints(raw.keypoints, person_matrix, flip)
+        self._cut(out, rng)
+        self._expose(out, rng)
+        torso = [Keypoint.LEFT_SHOULDER, Keypoint.RIGHT_SHOULDER]
+        out["presence"] = np.float32([out["keypoints"][torso, 2].min() > 0])
+        if raw.kind == NO_PERSON:
+            out["presence"][:] = out["keypoints"][:, 2] = 0
+        out["tryon"] = np.full((1, 1, 1), raw.kind not in (POSE_ONLY, NO_PERSON), np.float32)
+        return out
+
+    # -- colours, in canvas coordinates ---------------------------------------------------------
+
+    def _colours(self, raw: RawSample, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        c = self.config
+        person, target, garment = (
+            x.astype(np.float32) for x in (raw.person, raw.target, raw.garment)
+        )
+        old, new, flat = (
+            x.astype(np.float32) / 255 for x in (raw.person_mask, raw.target_mask, raw.garment_mask)
+        )
+        if raw.kind in (POSE_ONLY, NO_PERSON):  # their masks are empty
+            return dict(person=person, target=target, garment=garment, old=old, new=new, flat=flat)
+        if rng.random() < c.recolour:
+            change = colour_map(rng)
+            target = _blend(target, change(target), new)
+            garment = _blend(garment, change(garment), flat)
+        if rng.random() < c.print:
+            garment, target = _print(garment, flat, target, new, raw.flow, rng)
+        if rng.random() < c.recolour_old:
+            person = _blend(person, colour_map(rng)(person), old)
+        if rng.random() < c.studio:
+            behind = background(person.shape[:2], rng)
+            body = np.maximum((raw.parsing > 0).astype(np.float32), np.maximum(old, new))
+            body = cv2.GaussianBlur(body, (0, 0), 0.8)
+            person, target = (_blend(behind, x, body) for x in (person, target))
+        return dict(person=person, target=target, garment=garment, old=old, new=new, flat=flat)
+
+    # -- geometry -------------------------------------------------------------------------------
+
+    def _person_matrix(self, raw: RawSample, rng, flip: bool) -> np.ndarray:
+        c, shape = self.config, raw.person.shape
+        base = self.height / self.canvas_rows
+        zoom = np.exp(rng.uniform(*np.log(c.zoom)))
+        centre = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
+        if raw.kind in (POSE_ONLY, NO_PERSON):  # anything from the whole photo to the upper body
+            whole = self.canvas_rows / max(shape[0], shape[1] / 0.75)
+            zoom = whole * np.exp(rng.uniform(-0.25, 1.1))
+            torso = raw.keypoints[[Keypoint.LEFT_SHOULDER, Keypoint.LEFT_HIP], :2].mean(0)
+            share = np.clip(np.log(zoom / whole), 0, 1) * (rng.random() < 0.85)
+            centre = centre + (torso - centre) * share
+        shift = rng.uniform(-c.shift, c.shift, 2) * (self.width, self.height)
+        to = np.array([(self.width - 1) / 2, (self.height - 1) / 2]) + shift
+        matrix = _affine(zoom * base, rng.uniform(-c.rotate, c.rotate), centre, to)
+        return _flip(matrix, self.width) if flip else matrix
+
+    def _garment_matrix(self, mask: np.ndarray, rng, flip: bool) -> np.ndarray:
+        """Frames the garment: its box fills 70 to 98% of the picture."""
+        x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
+        fit = min(self.width / max(w, 8), self.height / max(h, 8))
+        zoom = fit * rng.uniform(0.7, 0.98)
+        centre = np.array([x + w / 2, y + h / 2])
+        room = np.maximum(0, (self.width - zoom * w, self.height - zoom * h)) / 2
+        to = np.array([self.width / 2, self.height / 2]) + rng.uniform(-1, 1, 2) * room * 0.7
+        matrix = _affine(zoom, rng.normal(0, 4), centre, to)
+        return _flip(matrix, self.width) if flip else matrix
+
+    def _warp(self, image, matrix, border=cv2.BORDER_REPLICATE, nearest=False) -> np.ndarray:
+        """Affine view at the output size; draws at twice the size when it shrinks much."""
+        zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+        factor = 1 if nearest or zoom > 0.7 else 2
+        scaled = matrix * factor
+        scaled[:, 2] += (factor - 1) / 2
+        size = (self.width * factor, self.height * factor)
+        flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+        out = cv2.warpAffine(image, scaled, size, flags=flags, borderMode=border)
+        if factor == 1:
+            return out
+        return cv2.resize(out, (self.width, self.height), interpolation=cv2.INTER_AREA)
+
+    def _garment(self, sample, matrix, rng, kind: str) -> dict[str, np.ndarray]:
+        mask = self._warp(sample["flat"], matrix, cv2.BORDER_CONSTANT)
+        garment = self._warp(sample["garment"], matrix)
+        # Garments laid flat from a worn one have no background of their own.
+        if kind == "D" or rng.random() < self.config.garment_background:
+            garment = _blend(background(mask.shape, rng, sample["person"]), garment, mask)
+        gain = np.float32(rng.uniform(0.85, 1.1)) if rng.random() < 0.4 else np.float32(1)
+        return {
+            "garment": np.clip(garment * gain, 0, 255) / 255,
+            "garment_mask": mask[..., None],
+        }
+
+    def _person(self, sample, raw: RawSample, matrix, garment_matrix) -> dict[str, np.ndarray]:
+        zero = cv2.BORDER_CONSTANT
+        out = {k: self._warp(sample[k], matrix) / 255 for k in ("person", "target")}
+        out["person_mask"] = self._warp(sample["old"], matrix, zero)[..., None]
+        out["target_mask"] = self._warp(sample["new"], matrix, zero)[..., None]
+        quarter = matrix / 4
+        quarter[:, 2] -= 3 / 8
+        size = (self.width // 4, self.height // 4)
+        out["parsing"] = cv2.warpAffine(raw.parsing, quarter, size, flags=cv2.INTER_NEAREST).astype(
+            np.int64
+        )
+        half = matrix.copy()  # the flow is stored at half the canvas's size
+        half[:, :2] *= 2
+        half[:, 2] += matrix[:, :2] @ (0.5, 0.5)
+        flow = self._warp(raw.flow, half)
+        flow = flow @ garment_matrix[:, :2].T + garment_matrix[:, 2]
+        scale = np.array([self.width, self.height])
+        out["flow"] = ((flow + 0.5) / scale * 2 - 1).astype(np.float32)
+        return out
+
+    def _keypoints(self, points: np.ndarray, matrix: np.ndarray, flip: bool) -> np.ndarray:
+        xy = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
+        xy = (xy + 0.5) / (self.width, self.height) * 2 - 1
+        seen = (points[:, 2] > 0.5) & (np.abs(xy) < 1).all(1)
+        out = np.concatenate([xy, seen[:, None]], 1).astype(np.float32)
+        return out[list(MIRROR)] if flip else out
+
+    # -- the whole picture ----------------------------------------------------------------------
+
+    def _cut(self, out: dict[str, np.ndarray], rng) -> None:
+        """Ends the picture at a random row; the runtime repeats the last row below a frame."""
+        if rng.random() >= self.config.cut:
+            return
+        row = int(self.height * rng.uniform(0.55, 0.95))
+        for name in ("person", "target"):
+            out[name][row:] = out[name][row - 1]
+        for name in ("person_mask", "target_mask"):
+            out[name][row:] = 0
+        out["parsing"][row // 4 :] = 0
+        out["keypoints"][out["keypoints"][:, 1] > row / self.height * 2 - 1, 2] = 0
+
+    def _expose(self, out: dict[str, np.ndarray], rng) -> None:
+        if rng.random() >= self.config.exposure:
+            return
+        gamma = np.exp(rng.normal(0, 0.15))
+        gain = rng.normal(1, 0.05, 3) * rng.uniform(0.9, 1.1)
+        for name in ("person", "target"):
+            lit = np.clip(out[name], 0, 1) ** gamma * gain
+            out[name] = np.clip(lit, 0, 1).astype(np.float32)
+
+
+def _print(garment, flat, target, new, flow, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Prints a pattern on the garment photo and, through the flow, on the worn garment."""
+    pattern, ink = print_pattern(garment.shape[:2], rng)
+    full = cv2.resize(flow, (target.shape[1], target.shape[0]), interpolation=cv2.INTER_LINEAR)
+    worn = cv2.remap(pattern, full[..., 0], full[..., 1], cv2.INTER_LINEAR)
+    worn_ink = cv2.remap(ink, full[..., 0], full[..., 1], cv2.INTER_LINEAR)
+
+    def shade(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        light = cv2.GaussianBlur(image.mean(2), (0, 0), 2)
+        level = (light * mask).sum() / (mask.sum() + 1e-3)
+        return np.clip((light + 20) / (level + 20), 0.55, 1.3)[..., None]
+
+    garment = _blend(garment, np.clip(pattern * shade(garment, flat), 0, 255), ink * flat)
+    target = _blend(target, np.clip(worn * shade(target, new), 0, 255), worn_ink * new)
+    return garment, target

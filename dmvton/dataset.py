@@ -1,0 +1,72 @@
+"""Map-style dataset over shards: index and epoch decide the sample's random view."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from dmvton.augment import Augment, AugmentConfig
+from dmvton.batch import Batch
+from dmvton.shards import ShardReader
+
+
+def to_batch(arrays: dict[str, np.ndarray]) -> Batch:
+    """Channels-last arrays of `Augment` -> tensors of one sample."""
+    out = {}
+    for name in Batch._fields:
+        value = np.ascontiguousarray(arrays[name])
+        if value.ndim == 3 and name != "tryon":
+            value = np.ascontiguousarray(value.transpose(2, 0, 1))
+        out[name] = torch.from_numpy(value)
+        if out[name].is_floating_point():
+            out[name] = out[name].float()
+    return Batch(**out)
+
+
+class TryOnDataset(Dataset):
+    """Samples of one or more shard folders under random views, reproducible from a seed."""
+
+    def __init__(
+        self, roots: list[Path], size: tuple[int, int], augment: AugmentConfig | None = None,
+        seed: int = 0, limit: int | None = None,
+    ):  # fmt: skip
+        """Indexes the shards; `limit` keeps the first samples of each folder only."""
+        reduce = 2 if size[0] <= 128 else 1
+        readers = [ShardReader(Path(r), reduce) for r in roots]
+        self.items = [(r, i) for r in readers for i in range(len(r))[:limit]]
+        self.augment = Augment(size, augment, canvas_rows=256 // reduce)
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, item: tuple[int, int] | int) -> Batch:
+        """`(index, view)`: the same pair always gives the same tensors."""
+        index, view = item if isinstance(item, tuple) else (item, 0)
+        cv2.setNumThreads(1)  # the training loop owns the cores
+        reader, i = self.items[index]
+        rng = np.random.default_rng([self.seed, index, view])
+        return to_batch(self.augment(reader[i], rng))
+
+
+class ViewSampler:
+    """Batches of (index, view) pairs: a fresh permutation each epoch, resumable at any step."""
+
+    def __init__(self, length: int, batch_size: int, seed: int, start_step: int = 0):
+        if length < batch_size:
+            raise ValueError(
+                f"{length} samples can't fill a batch of {batch_size}; lower batch_size"
+            )
+        self.length, self.batch_size, self.seed, self.step = length, batch_size, seed, start_step
+
+    def __iter__(self):
+        per_epoch = self.length // self.batch_size
+        while True:
+            epoch, at = divmod(self.step, per_epoch)
+            order = np.random.default_rng([self.seed, epoch]).permutation(self.length)
+            for k in range(at, per_epoch):
+                picks = order[k * self.batch_size : (k + 1) * self.batch_size]
+                yield [(int(i), epoch) for i in picks]
+            self.step = (epoch + 1) * per_epoch

@@ -1,0 +1,124 @@
+"""Random access to webdataset-style tar shards."""
+
+import json
+import tarfile
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from dmvton.errors import DataError
+
+
+class RawSample(NamedTuple):
+    """A decoded sample; pictures are RGB uint8."""
+
+    person: np.ndarray  # (336, 256, 3)
+    target: np.ndarray  # (336, 256, 3)
+    person_mask: np.ndarray  # (336, 256) uint8
+    target_mask: np.ndarray  # (336, 256) uint8
+    parsing: np.ndarray  # (336, 256) uint8
+    garment: np.ndarray  # (320, 240, 3)
+    garment_mask: np.ndarray  # (320, 240) uint8
+    flow: np.ndarray  # (168, 128, 2) float32, positions in garment pixels
+    keypoints: np.ndarray  # (13, 3) float32, canvas pixels and visibility
+    kind: str
+
+
+def _picture(data: bytes, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+
+
+class ShardReader:
+    """Samples of a folder of shards by index; opens files lazily, so that workers can share it."""
+
+    def __init__(self, root: Path, reduce: int = 1):
+        """Indexes the shards.
+
+        Args:
+            root: folder with shard-*.tar.
+            reduce: 2 halves all pictures while they are decoded, for training at low resolution.
+
+        Raises:
+            DataError: there are no shards under `root`.
+        """
+        paths = sorted(Path(root).glob("shard-*.tar"))
+        if not paths:
+            raise DataError(
+                f"no shard-*.tar in {root}; make some with `dmvton synth build --out {root}`"
+            )
+        self.entries: list[tuple[Path, dict[str, tuple[int, int]]]] = []
+        for path in paths:
+            self.entries += _index(path)
+        self._files: dict[Path, object] = {}
+        self.reduce = reduce
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_files": {}}
+
+    def _read(self, path: Path, where: tuple[int, int]) -> bytes:
+        if path not in self._files:
+            self._files[path] = path.open("rb")
+        file = self._files[path]
+        file.seek(where[0])
+        return file.read(where[1])
+
+    def __getitem__(self, index: int) -> RawSample:
+        path, members = self.entries[index]
+        data = {name: self._read(path, where) for name, where in members.items()}
+        meta = json.loads(data["json"])
+        maps = _picture(data["maps.png"])
+        flow = _picture(data["flow.png"], cv2.IMREAD_UNCHANGED)[..., :2].astype(np.float32)
+        return self._reduced(
+            RawSample(
+                self._photo(data["person.jpg"]),
+                self._photo(data["target.jpg"]),
+                *(np.ascontiguousarray(maps[..., i]) for i in range(3)),
+                self._photo(data["garment.jpg"]),
+                _picture(data["garment_mask.png"], cv2.IMREAD_GRAYSCALE),
+                (flow - 32768) / 8,
+                np.array(meta["keypoints"], np.float32),
+                meta["kind"],
+            )
+        )
+
+    def _photo(self, data: bytes) -> np.ndarray:
+        """RGB picture, reduced while it is decoded."""
+        flag = cv2.IMREAD_COLOR if self.reduce == 1 else cv2.IMREAD_REDUCED_COLOR_2
+        return cv2.cvtColor(_picture(data, flag), cv2.COLOR_BGR2RGB)
+
+    def _reduced(self, raw: RawSample) -> RawSample:
+        """Brings masks, flow and keypoints to the size of the reduced pictures."""
+        if self.reduce == 1:
+            return raw
+        size, garment_size = raw.person.shape[1::-1], raw.garment.shape[1::-1]
+        keypoints = raw.keypoints.copy()
+        keypoints[:, :2] = (keypoints[:, :2] + 0.5) / 2 - 0.5
+        flow = cv2.resize(raw.flow, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_AREA)
+        return raw._replace(
+            person_mask=cv2.resize(raw.person_mask, size, interpolation=cv2.INTER_AREA),
+            target_mask=cv2.resize(raw.target_mask, size, interpolation=cv2.INTER_AREA),
+            parsing=cv2.resize(raw.parsing, size, interpolation=cv2.INTER_NEAREST),
+            garment_mask=cv2.resize(raw.garment_mask, garment_size, interpolation=cv2.INTER_AREA),
+            flow=(flow + 0.5) / 2 - 0.5,
+            keypoints=keypoints,
+        )
+
+
+def _index(path: Path) -> list[tuple[Path, dict[str, tuple[int, int]]]]:
+    """(path, {extension: (offset, size)}) of each sample in a shard."""
+    samples: dict[str, dict[str, tuple[int, int]]] = {}
+    try:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                key, _, extension = member.name.partition(".")
+                samples.setdefault(key, {})[extension] = (member.offset_data, member.size)
+    except tarfile.TarError as error:
+        raise DataError(
+            f"{path} is not a readable shard ({error}); delete it and build again"
+        ) from None
+    return [(path, members) for _, members in sorted(samples.items())]
