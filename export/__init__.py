@@ -1,0 +1,1 @@
+"""Exports of the released student to other runtimes."""
