@@ -1,10 +1,10 @@
 """Contact sheets of held-out people in held-out garments, for a human eye.
 
-    python -m benchmarks.contact_sheet --data DATA --out sheet.png [--kind t-shirt] [--pairs 40] [--seed 0]
+    python -m benchmarks.contact_sheet --data DATA --out sheet.png [--kind t-shirt] [--pairs 40]
 
-DATA holds `ccp/` and `clothing/train/`. People and garments are those of the committed test split, which
-no training saw; the pairs are drawn at random from a seed and none is left out: a pair that fails is
-shown with its error. Do not publish the sheets: the pictures are of real people.
+DATA holds `ccp/` and `clothing/train/`. People and garments are those of the committed test split,
+which no training saw; the pairs are drawn at random from a seed and none is left out: a pair that
+fails is shown with its error. Do not publish the sheets: the pictures are of real people.
 """
 
 import argparse

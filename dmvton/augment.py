@@ -37,6 +37,8 @@ class AugmentConfig:
     """Chance that the picture ends above the hips, as with a webcam."""
     garment_background: float = 0.65
     """Chance that the garment photo gets another background."""
+    garment_light: float = 0.4
+    """Chance that the garment photo is brighter or darker than the worn garment."""
     exposure: float = 0.8
     """Chance of a change of light over the whole person picture."""
 
@@ -92,7 +94,7 @@ class Augment:
         self._cut(out, rng)
         self._expose(out, rng)
         torso = [Keypoint.LEFT_SHOULDER, Keypoint.RIGHT_SHOULDER]
-        out["presence"] = np.float32([out["keypoints"][torso, 2].min() > 0])
+        out["presence"] = np.array([out["keypoints"][torso, 2].min() > 0], np.float32)
         if raw.kind == NO_PERSON:
             out["presence"][:] = out["keypoints"][:, 2] = 0
         out["tryon"] = np.full((1, 1, 1), raw.kind not in (POSE_ONLY, NO_PERSON), np.float32)
@@ -173,7 +175,8 @@ class Augment:
         # Garments laid flat from a worn one have no background of their own.
         if kind == "D" or rng.random() < self.config.garment_background:
             garment = _blend(background(mask.shape, rng, sample["person"]), garment, mask)
-        gain = np.float32(rng.uniform(0.85, 1.1)) if rng.random() < 0.4 else np.float32(1)
+        lit = rng.random() < self.config.garment_light
+        gain = np.float32(rng.uniform(0.85, 1.1)) if lit else np.float32(1)
         return {
             "garment": np.clip(garment * gain, 0, 255) / 255,
             "garment_mask": mask[..., None],

@@ -16,7 +16,8 @@ from dmvton.errors import CheckpointError
 
 def save_model(folder: Path, model: nn.Module, config) -> None:
     """Writes `config.json` and `model.safetensors` (fp32) into an existing folder."""
-    config = asdict(config) if is_dataclass(config) else config
+    if is_dataclass(config) and not isinstance(config, type):
+        config = asdict(config)
     tensors = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
     _atomic(folder / "model.safetensors", lambda p: save_file(tensors, str(p)))
     text = json.dumps(config, indent=1, default=str)
@@ -33,8 +34,8 @@ def load_model(folder: Path, build) -> nn.Module:
         config = json.loads((folder / "config.json").read_text())
         model = build(config)
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, json.JSONDecodeError, SafetensorError, RuntimeError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(
             f"{folder} is not a usable checkpoint ({reason}); expected config.json and "
             "model.safetensors as written by `dmvton train`"
@@ -73,7 +74,7 @@ def load_state(root: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
     try:
         tensors = load_file(states[-1] / "state.safetensors")
         return tensors, json.loads((states[-1] / "meta.json").read_text())
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(
             f"{states[-1]} is damaged ({error}); remove it to go on from the state before"
         ) from error

@@ -1,9 +1,10 @@
 """The one flow convention, and the only caller of `grid_sample`.
 
 Convention:
-    A flow is a backward map (N, 2, H, W): for each output pixel the source coordinate `(x, y)`, absolute,
-    normalised to [-1, 1] with pixel centres (`align_corners=False`): -1 is the outer edge of the first
-    pixel. Maps are clamped to [-1, 1] before sampling, so that padding modes agree in every runtime.
+    A flow is a backward map (N, 2, H, W): for each output pixel the source coordinate `(x, y)`,
+    absolute, normalised to [-1, 1] with pixel centres (`align_corners=False`): -1 is the outer edge
+    of the first pixel. Maps are clamped to [-1, 1] before sampling, so that padding modes agree in
+    every runtime.
 """
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 
 def identity(height: int, width: int, like: Tensor) -> Tensor:
-    """The map (1, 2, height, width) that returns the source unchanged, on `like`'s device and type."""
+    """The map (1, 2, height, width) that changes nothing, with the device and type of `like`."""
     y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height * 2 - 1
     x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width * 2 - 1
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])[None]
@@ -25,5 +26,5 @@ def warp(source: Tensor, flow: Tensor) -> Tensor:
 
 
 def upsample(field: Tensor, factor: int) -> Tensor:
-    """Bilinear enlargement (N, C, H, W) -> (N, C, factor*H, factor*W); values are resolution-free."""
+    """Enlarges bilinearly: (N, C, H, W) -> (N, C, factor*H, factor*W); values stay as they are."""
     return F.interpolate(field, scale_factor=float(factor), mode="bilinear", align_corners=False)

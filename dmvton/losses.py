@@ -1,6 +1,9 @@
 """Losses as named terms; their weights live in the configuration."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +52,10 @@ def _mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / (weight.sum() + 1.0)
 
 
+def _total(terms: Iterable[Tensor]) -> Tensor:
+    return reduce(add, terms)
+
+
 def _smoothness(flow: Tensor) -> Tensor:
     dx = (2 * flow[..., 1:-1] - flow[..., 2:] - flow[..., :-2]).abs().mean()
     dy = (2 * flow[..., 1:-1, :] - flow[..., 2:, :] - flow[..., :-2, :]).abs().mean()
@@ -74,7 +81,9 @@ class StudentLoss(nn.Module):
     def __init__(self, weights: LossWeights):
         super().__init__()
         self.weights = weights
-        self.features = Trunk(frozen_stages=5).eval() if weights.perceptual else None
+        self.features: Trunk | None = None
+        if weights.perceptual:
+            self.features = Trunk(frozen_stages=5).eval()
 
     def forward(self, out: TryOnOutput, code: GarmentCode, batch: Batch) -> dict[str, Tensor]:
         """Weighted terms by name; their sum is the loss."""
@@ -95,14 +104,14 @@ class StudentLoss(nn.Module):
             truth = F.interpolate(batch.flow, size=size, mode="area")
             distance = (flow - truth).square().sum(1, keepdim=True).add(1e-6).sqrt()
             total = total + weight * _mean(distance, (inside > 0.7).float())
-        return {"flow": total, "smooth": sum(_smoothness(f) for f in out.flows[1:])}
+        return {"flow": total, "smooth": _total(_smoothness(f) for f in out.flows[1:])}
 
     def _image_terms(self, out: TryOnOutput, batch: Batch) -> dict[str, Tensor]:
         valid = batch.tryon
         changed = _dilate(torch.maximum(batch.person_mask, batch.target_mask), 2) * valid
         error = (out.image - batch.target).abs()
         bands = zip(_laplacian(out.image), _laplacian(batch.target), strict=True)
-        detail = sum(
+        detail = _total(
             _mean((a - b).abs(), F.interpolate(changed, size=a.shape[2:], mode="area"))
             for a, b in bands
         )
@@ -113,17 +122,13 @@ class StudentLoss(nn.Module):
             "warped": _mean((out.warped - batch.target).abs(), batch.target_mask * valid),
         }
         if self.features is not None:
-            terms["perceptual"] = self._perceptual(out.image, batch.target, valid)
+            with torch.no_grad():
+                truth = self.features(batch.target)
+            terms["perceptual"] = _total(
+                _mean((a - b).abs(), valid.expand(-1, 1, *a.shape[2:]))
+                for a, b in zip(self.features(out.image), truth, strict=True)
+            )
         return terms
-
-    def _perceptual(self, image: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-        with torch.no_grad():
-            truth = self.features(target)
-        found = self.features(image)
-        return sum(
-            _mean((a - b).abs(), valid.expand(-1, 1, *a.shape[2:]))
-            for a, b in zip(found, truth, strict=True)
-        )
 
     def _mask_terms(self, out: TryOnOutput, code: GarmentCode, batch: Batch) -> dict[str, Tensor]:
         valid = batch.tryon

@@ -8,7 +8,7 @@ def random_colour(rng: np.random.Generator) -> tuple[float, float, float]:
     """A colour in [0, 255]; greys and strong colours alike."""
     grey = rng.uniform(0, 255)
     colour = rng.uniform(0, 255, 3) if rng.random() < 0.7 else np.full(3, grey)
-    return tuple(float(c) for c in colour)
+    return float(colour[0]), float(colour[1]), float(colour[2])
 
 
 def _stripes(size, rng, ink: np.ndarray) -> None:
@@ -99,6 +99,6 @@ def background(
     y, x = np.mgrid[:height, :width].astype(np.float32)
     slope = (x / width - 0.5) * rng.normal(0, 60) + (y / height - 0.5) * rng.normal(0, 60)
     cell = int(rng.integers(3, 24))
-    noise = rng.normal(0, rng.uniform(2, 20), (height // cell + 2, width // cell + 2, 3))
-    noise = cv2.resize(noise.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    grain = rng.normal(0, rng.uniform(2, 20), (height // cell + 2, width // cell + 2, 3))
+    noise = cv2.resize(grain.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(plain + slope[..., None] + noise, 0, 255)

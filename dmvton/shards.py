@@ -3,7 +3,7 @@
 import json
 import tarfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -27,7 +27,10 @@ class RawSample(NamedTuple):
 
 
 def _picture(data: bytes, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    if image is None:
+        raise DataError(f"{len(data)} bytes are not a picture")
+    return image
 
 
 class ShardReader:
@@ -51,7 +54,7 @@ class ShardReader:
         self.entries: list[tuple[Path, dict[str, tuple[int, int]]]] = []
         for path in paths:
             self.entries += _index(path)
-        self._files: dict[Path, object] = {}
+        self._files: dict[Path, BinaryIO] = {}
         self.reduce = reduce
 
     def __len__(self) -> int:
@@ -68,22 +71,37 @@ class ShardReader:
         return file.read(where[1])
 
     def __getitem__(self, index: int) -> RawSample:
+        """The sample.
+
+        Raises:
+            DataError: the shard is gone or the sample is damaged.
+        """
         path, members = self.entries[index]
+        try:
+            return self._reduced(self._decode(path, members))
+        except (OSError, ValueError, KeyError, cv2.error) as error:
+            raise DataError(
+                f"sample {index} in {path} is damaged ({type(error).__name__}: {error}); "
+                "delete the shard and build again"
+            ) from error
+
+    def _decode(self, path: Path, members: dict[str, tuple[int, int]]) -> RawSample:
         data = {name: self._read(path, where) for name, where in members.items()}
         meta = json.loads(data["json"])
         maps = _picture(data["maps.png"])
+        person_mask, target_mask, parsing = (np.ascontiguousarray(maps[..., i]) for i in range(3))
         flow = _picture(data["flow.png"], cv2.IMREAD_UNCHANGED)[..., :2].astype(np.float32)
-        return self._reduced(
-            RawSample(
-                self._photo(data["person.jpg"]),
-                self._photo(data["target.jpg"]),
-                *(np.ascontiguousarray(maps[..., i]) for i in range(3)),
-                self._photo(data["garment.jpg"]),
-                _picture(data["garment_mask.png"], cv2.IMREAD_GRAYSCALE),
-                (flow - 32768) / 8,
-                np.array(meta["keypoints"], np.float32),
-                meta["kind"],
-            )
+        return RawSample(
+            person=self._photo(data["person.jpg"]),
+            target=self._photo(data["target.jpg"]),
+            person_mask=person_mask,
+            target_mask=target_mask,
+            parsing=parsing,
+            garment=self._photo(data["garment.jpg"]),
+            garment_mask=_picture(data["garment_mask.png"], cv2.IMREAD_GRAYSCALE),
+            flow=(flow - 32768) / 8,
+            keypoints=np.array(meta["keypoints"], np.float32),
+            kind=meta["kind"],
         )
 
     def _photo(self, data: bytes) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The one training loop; stages are data.
 
-Every state is written whole, with the optimiser and the position in the data, so that a run that was
-killed goes on at the very step of its last state: `dmvton train --stage student.full --resume true`.
+Every state is written whole, with the optimiser and the position in the data, so that a run that
+was killed goes on at the very step of its last state:
+`dmvton train --stage student.full --resume true`.
 """
 
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -19,9 +22,10 @@ from dmvton.augment import AugmentConfig
 from dmvton.batch import Batch
 from dmvton.checkpoint import load_state, save_model, save_state
 from dmvton.dataset import TryOnDataset, ViewSampler
-from dmvton.errors import UsageError
+from dmvton.errors import CheckpointError, UsageError
 from dmvton.losses import LossWeights, StudentLoss
 from dmvton.student.model import Student, StudentConfig
+from dmvton.train_log import TrainLog
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Trainer:
         # Channels last makes a CPU step a quarter faster.
         self.model = Student(cfg.student).to(memory_format=torch.channels_last)
         if cfg.init:
-            self.model.load_state_dict(_weights(cfg.init))
+            _load(self.model, cfg.init)
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.loss = StudentLoss(cfg.losses)
         self.optimiser = torch.optim.AdamW(self._groups(), cfg.lr, weight_decay=cfg.weight_decay)
@@ -115,13 +119,8 @@ class Trainer:
         if found is None:
             return False
         tensors, meta = found
-        part = (
-            lambda prefix: {  # noqa: E731
-                k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)
-            }
-        )
-        self.model.load_state_dict(part("model."))
-        self.ema = part("ema.")
+        self.model.load_state_dict(_part(tensors, "model."))
+        self.ema = _part(tensors, "ema.")
         for name, p in self._optimised():
             state = {k: tensors.get(f"optim.{k}.{name}") for k in ("step", "exp_avg", "exp_avg_sq")}
             if state["step"] is not None:
@@ -142,12 +141,13 @@ class Trainer:
         rate = learning_rate(self.cfg, self.step)
         for group, base in zip(self.optimiser.param_groups, self.base_rates, strict=True):
             group["lr"] = base * rate
-        layout = dict(memory_format=torch.channels_last)
-        out, code = self.model(batch.person.to(**layout), batch.garment.to(**layout))
+        layout = torch.channels_last
+        person, garment = (x.to(memory_format=layout) for x in (batch.person, batch.garment))
+        out, code = self.model(person, garment)
         terms = self.loss(out, code, batch)
         total = sum(terms.values())
         if not torch.isfinite(total):
-            raise FloatingPointError(f"loss is {float(total)} at step {self.step}: {terms}")
+            raise FloatingPointError(f"loss is {float(total.detach())} at step {self.step}: {terms}")
         self.optimiser.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_([p for _, p in self._optimised()], self.cfg.clip)
@@ -165,10 +165,18 @@ class Trainer:
             else:
                 self.ema[key].copy_(value)
 
+    def validate(self, log: TrainLog) -> None:
+        """Writes down how the EMA weights do on fixed views of the validation shards."""
+        cfg = self.cfg
+        data = TryOnDataset(cfg.val, cfg.size, cfg.augment, seed=1, limit=128)
+        log.validate(self.ema_model(), self.loss, data, self.step)
+
     def run(self) -> None:
         """Trains to the last step, or until SIGTERM or SIGINT, then saves."""
         cfg = self.cfg
-        log = _Log(cfg)
+        if self.step >= cfg.steps:
+            return
+        log = TrainLog(cfg.out / "log")
         data = TryOnDataset(cfg.data, cfg.size, cfg.augment, cfg.seed)
         sampler = ViewSampler(len(data), cfg.batch_size, cfg.seed, self.step)
         loader = DataLoader(data, batch_sampler=sampler, num_workers=cfg.workers,
@@ -186,7 +194,7 @@ class Trainer:
             self.seconds = before + now - started
             done = self.stop or self.step >= cfg.steps
             if cfg.val and (self.step % cfg.val_every == 0 or self.step == cfg.steps):
-                log.validate(self)
+                self.validate(log)
             if done or now - saved > 60 * cfg.save_minutes:
                 self.save()
                 saved = time.monotonic()
@@ -195,67 +203,20 @@ class Trainer:
         bar.close()
 
 
-class _Log:
-    """TensorBoard scalars, validation figures and picture grids."""
-
-    def __init__(self, cfg: TrainConfig):
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.cfg, self.writer = cfg, SummaryWriter(str(cfg.out / "log"))
-        self.sums: dict[str, float] = {}
-        self.count = 0
-
-    def add(self, terms: dict[str, float], step: int) -> None:
-        """Collects the terms of a step; writes their means every 50 steps."""
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-        self.count += 1
-        if self.count == 50:
-            means = {k: v / self.count for k, v in self.sums.items()}
-            for name, value in means.items():
-                self.writer.add_scalar(f"train/{name}", value, step)
-            tqdm.write(f"{step} " + " ".join(f"{k} {v:.3f}" for k, v in means.items()))
-            self.sums, self.count = {}, 0
-
-    @torch.no_grad()
-    def validate(self, trainer: Trainer) -> None:
-        """Loss terms and pictures of the EMA weights on fixed views of the validation shards."""
-        data = TryOnDataset(self.cfg.val, self.cfg.size, self.cfg.augment, seed=1, limit=128)
-        model, sums, count = trainer.ema_model(), {}, 0
-        for batch in DataLoader(data, batch_size=8):
-            out, code = model(batch.person, batch.garment)
-            terms = trainer.loss(out, code, batch)
-            terms["psnr_region"] = region_psnr(out.image, batch)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-            if count == 0:
-                self.writer.add_image("val/pictures", picture_grid(batch, out), trainer.step)
-            count += 1
-        for name, value in sums.items():
-            self.writer.add_scalar(f"val/{name}", value / count, trainer.step)
-        text = " ".join(f"{k} {v / count:.3f}" for k, v in sums.items())
-        tqdm.write(f"val {trainer.step} {text}")
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def region_psnr(image: Tensor, batch: Batch) -> Tensor:
-    """PSNR in dB where old or new garment is, over the batch's try-on samples."""
-    region = torch.maximum(batch.person_mask, batch.target_mask) * batch.tryon
-    error = ((image - batch.target).square() * region).sum() / (3 * region.sum() + 1e-6)
-    return -10 * torch.log10(error + 1e-8)
-
-
-def picture_grid(batch: Batch, out) -> Tensor:
-    """Rows of person, garment, result, target, warped garment, alpha -> (3, H, W)."""
-    alpha = out.alpha.expand(-1, 3, -1, -1)
-    columns = [batch.person, batch.garment, out.image, batch.target, out.warped, alpha]
-    rows = [torch.cat([c[i] for c in columns], 2) for i in range(min(6, len(batch.person)))]
-    return torch.cat(rows, 1).clamp(0, 1)
-
-
-def _weights(folder: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(Path(folder) / "model.safetensors")
+def _load(model: nn.Module, folder: Path) -> None:
+    """Weights of a checkpoint folder into the network, strictly."""
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"init: {folder} does not fit this network ({reason}); expected a folder with "
+            "model.safetensors of the same student sizes"
+        ) from error
 
 
 # What sets a stage apart from the defaults of `TrainConfig`.
@@ -265,17 +226,25 @@ STAGES: dict[str, dict] = {
 }
 
 
-def train(cfg: TrainConfig, resume: bool = False) -> None:
-    """Runs one stage.
+def check(cfg: TrainConfig, resume: bool) -> None:
+    """Refuses what can't be trained, before anything is written.
 
     Raises:
-        UsageError: the folder already holds a run and `resume` was not asked for.
+        UsageError: the folder already holds a run and `resume` was not asked for, or the size does
+            not suit the network.
     """
+    if not resume and list(cfg.out.glob("state-*")):
+        raise UsageError(f"{cfg.out} holds a run already; pass --resume true or another --out")
+    if any(side % 16 or side < 16 for side in cfg.size):
+        raise UsageError(f"size is {cfg.size}; expected height and width as multiples of 16")
+
+
+def train(cfg: TrainConfig, resume: bool = False) -> None:
+    """Runs one stage; raises as `check` does."""
+    check(cfg, resume)
     cfg.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(cfg.threads)
     trainer = Trainer(cfg)
-    if not resume and list(cfg.out.glob("state-*")):
-        raise UsageError(f"{cfg.out} holds a run already; pass --resume true or another --out")
     if resume and trainer.resume():
         print(f"going on at step {trainer.step}")
     trainer.run()
@@ -296,6 +265,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     values = parser.instantiate_classes(args)
     cfg = TrainConfig(**{k: v for k, v in values.as_dict().items() if k in known})
+    check(cfg, args.resume)
     cfg.out.mkdir(parents=True, exist_ok=True)
     parser.save(args, str(cfg.out / "train.yaml"), overwrite=True)
     train(cfg, args.resume)

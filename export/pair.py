@@ -1,7 +1,7 @@
 """The ONNX pair: a garment graph, run once a garment, and a frame graph, run once a frame.
 
-Both graphs take pictures in [0, 1] and give probabilities, so that a runtime needs no constants. The
-garment graph's outputs are the frame graph's inputs of the same names.
+Both graphs take pictures in [0, 1] and give probabilities, so that a runtime needs no constants.
+The garment graph's outputs are the frame graph's inputs of the same names.
 """
 
 import hashlib
@@ -60,8 +60,10 @@ def _write(model: nn.Module, inputs, path: Path, inputs_names, outputs_names) ->
     model.eval()  # or else the exporter puts the student back to training mode afterwards
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns about sizes that are constant here
-        torch.onnx.export(model, inputs, str(path), opset_version=OPSET, dynamo=False,
-                          input_names=list(inputs_names), output_names=list(outputs_names))  # fmt: skip
+        torch.onnx.export(
+            model, inputs, str(path), opset_version=OPSET, dynamo=False,
+            input_names=list(inputs_names), output_names=list(outputs_names),
+        )  # fmt: skip
     onnx.checker.check_model(onnx.load(str(path)))
 
 
@@ -69,7 +71,7 @@ def parity(session_path: Path, feed: dict[str, np.ndarray], truth: list[Tensor])
     """Largest absolute difference between ONNX Runtime's outputs and torch's."""
     session = ort.InferenceSession(str(session_path), providers=["CPUExecutionProvider"])
     found = session.run(None, feed)
-    return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(found, truth, strict=True))
+    return float(np.max([np.abs(a - b.numpy()).max() for a, b in zip(found, truth, strict=True)]))
 
 
 @torch.no_grad()
@@ -104,18 +106,26 @@ def export_pair(student: Student, size: tuple[int, int], out: Path, name: str) -
             "garment.onnx": parity(paths["garment.onnx"], {"garment": garment.numpy()}, list(code)),
             "frame.onnx": parity(paths["frame.onnx"], feed, frame),
         }
-        if max(errors.values()) > TOLERANCE:
-            raise CheckpointError(
-                f"ONNX Runtime and torch differ by {errors}, expected under {TOLERANCE}; the files "
-                "were not written. Export with another opset or torch version"
-            )
+        _check_parity(errors)
         manifest = _manifest(paths, size, name, errors)
         for file, path in paths.items():
             os.replace(path, out / file)
-    partial = out / "manifest.json.part"
-    partial.write_text(json.dumps(manifest, indent=1) + "\n")
-    os.replace(partial, out / "manifest.json")
+    _write_text(out / "manifest.json", json.dumps(manifest, indent=1) + "\n")
     return manifest
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _check_parity(errors: dict[str, float]) -> None:
+    if not all(error <= TOLERANCE for error in errors.values()):  # so that NaN is refused
+        raise CheckpointError(
+            f"ONNX Runtime and torch differ by {errors}, expected under {TOLERANCE}; the files "
+            "were not written. Export with another opset or torch version"
+        )
 
 
 def _manifest(paths: dict[str, Path], size, name: str, errors: dict[str, float]) -> dict:

@@ -18,7 +18,7 @@ CONTOUR_POINTS = 400
 
 
 def grabcut_mask(image: np.ndarray, working_height: int = 240) -> np.ndarray:
-    """Garment mask (H, W) bool of a flat-lay photo (H, W, 3) BGR, by GrabCut from a centre prior."""
+    """Garment mask (H, W) bool of a flat-lay photo (H, W, 3) BGR: GrabCut from a centre prior."""
     scale = working_height / max(image.shape[:2])
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     small = cv2.bilateralFilter(small, 5, 30, 5)

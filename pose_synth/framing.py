@@ -1,4 +1,4 @@
-"""Pose-only samples: whole photos for the keypoint and presence heads, and pictures without a person.
+"""Pose-only samples for the keypoint and presence heads: whole photos, and pictures of no person.
 
 They teach the network to find the person in an uncropped photo, which is how the runtime starts.
 """
@@ -22,8 +22,8 @@ def _sample(image, keypoints, garment: Garment, kind: str, key: str) -> Sample:
     blank = np.zeros((height, width), np.uint8)
     flow = np.zeros((height // 2, width // 2, 2), np.int16)
     mask = np.round(garment.mask * 255).astype(np.uint8)
-    return Sample(image, blank, image, blank, blank, garment.image, mask, flow, keypoints, kind, key,
-                  garment.key)  # fmt: skip
+    return Sample(image, blank, image, blank, blank, garment.image, mask, flow, keypoints, kind,
+                  key, garment.key)  # fmt: skip
 
 
 class FramingGenerator:

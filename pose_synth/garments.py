@@ -28,7 +28,7 @@ class GarmentGates:
     max_asymmetry: float = 0.45
     """Relative difference of the two sleeves' lengths."""
     max_armpit: float = 0.5
-    """Depth of the armpits in torso lengths; deeper, a sleeve lies against the torso and hides them."""
+    """Depth of the armpits in torso lengths; deeper, a sleeve lies on the torso and hides them."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ def reject_reason(mask: np.ndarray, found, gates: GarmentGates) -> str | None:
 
 
 def extend_colours(image: np.ndarray, mask: np.ndarray, inset: int = 5) -> np.ndarray:
-    """Continues the garment's colours outwards, so that samples at its edge stay garment-coloured."""
+    """Continues the garment's colours outwards, so that samples at its edge keep its colour."""
     core = cv2.erode(mask.astype(np.uint8), np.ones((inset, inset), np.uint8))
     _, label = cv2.distanceTransformWithLabels(
         1 - core, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL

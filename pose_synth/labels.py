@@ -24,7 +24,9 @@ class Parsing(IntEnum):
 _CCP_TAGS = {
     Parsing.SKIN: "skin",
     Parsing.HAIR: "hair",
-    Parsing.UPPER: "blouse bra hoodie intimate jumper shirt sweater sweatshirt swimwear t-shirt top",
+    Parsing.UPPER: (
+        "blouse bra hoodie intimate jumper shirt sweater sweatshirt swimwear t-shirt top"
+    ),
     Parsing.OUTER: "blazer cape cardigan coat jacket suit vest",
     Parsing.DRESS: "bodysuit dress romper",
     Parsing.LOWER: "jeans leggings panties pants shorts skirt stockings tights",

@@ -178,7 +178,7 @@ def lower_hem(outfit: Outfit, extra: float) -> Outfit:
 
 
 def change_neckline(outfit: Outfit, amount: float) -> Outfit:
-    """Cuts the neckline deeper (amount > 0, skin painted) or raises it over the neck (amount < 0)."""
+    """Cuts the neckline deeper (amount > 0, skin painted) or raises it over the neck (below 0)."""
     frame = torso_frame(outfit.points[:, :2])
     y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
     across = (

@@ -141,7 +141,7 @@ def load_persons(
     source: ClothingCoParsing, poses: PoseBank, keys: list[str], scale: float = 2.0,
     gates: PersonGates | None = None,
 ) -> Iterator[Person | tuple[str, str]]:  # fmt: skip
-    """Yields every labelled person among `keys` that passes, and (id, reason) for every other one."""
+    """Yields every labelled person among `keys` that passes, and (id, reason) for all others."""
     for key in keys:
         if source.has_parsing(key):
             found = load_person(source, poses, key, scale, gates or PersonGates())

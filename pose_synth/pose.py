@@ -1,7 +1,8 @@
 """Pose bank: BlazePose keypoints of every photo, and the estimator that made it.
 
 The bank of the project's own photos is committed (numbers only); the estimator is needed for other
-photos. BlazePose full is Apache-2.0; the `.tflite` file is part of the npm package `@mediapipe/pose`.
+photos. BlazePose full is Apache-2.0; the `.tflite` file is part of the npm package
+`@mediapipe/pose`.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Try-on samples made from real pictures: a person, a garment, the person in the garment, and the flow.
+"""Try-on samples made from real pictures: person, garment, the person in the garment, and the flow.
 
-Product C dresses a real person in a shop garment. Product D turns it round: the target is the untouched
-photo, the input the person in another garment, the garment the person's own, laid flat.
+Product C dresses a real person in a shop garment. Product D turns it round: the target is the
+untouched photo, the input the person in another garment, the garment the person's own, laid flat.
 """
 
 from typing import NamedTuple
@@ -55,8 +55,9 @@ def _masked_blur(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.nda
 def shading(image: np.ndarray, layers: list[np.ndarray], strength: float = 1.0) -> np.ndarray:
     """Fold light of the worn top as factors (H, W, 3), about 1.
 
-    Each layer is compared with its own brightness, so that a dark jacket over a white shirt does not
-    come out as a shadow. Prints would pass for shading: the more texture, the smoother and weaker.
+    Each layer is compared with its own brightness, so that a dark jacket over a white shirt does
+    not come out as a shadow. Prints would pass for shading: the more texture, the smoother and
+    weaker.
     """
     light = np.log(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32) + 12)
     out = np.zeros_like(light)
@@ -98,7 +99,7 @@ class Flat(NamedTuple):
 
 
 def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
-    """Lays the person's own top on the outline of a shop garment's mesh; hidden parts are mirrored in."""
+    """Lays the person's own top on a shop garment's mesh; hidden parts are mirrored in."""
     size = (GARMENT_CANVAS[1], GARMENT_CANVAS[0])
     order = "left right torso"
     field = dense_map(layout, outfit.mesh, size, order)
@@ -138,7 +139,7 @@ def _mirror_fill(image, seen, inside, outfit: Outfit, layout: StripMesh):
 
 
 def flow_to_grid(field: np.ndarray) -> np.ndarray:
-    """Dense positions (H, W, 2) in garment pixels -> half resolution int16 in eighths of a pixel."""
+    """Dense positions (H, W, 2) in garment pixels -> half resolution int16, eighths of a pixel."""
     height, width = field.shape[:2]
     half = cv2.resize(fill_nearest(field), (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     return np.clip(np.round(half * 8), -32000, 32000).astype(np.int16)

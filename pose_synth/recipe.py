@@ -48,7 +48,7 @@ def is_long(garment: Garment) -> bool:
 
 
 def flat_hem(mesh: StripMesh) -> float:
-    """Depth in torso lengths at which a flat garment's hem will hang, from its length over its chest."""
+    """Depth in torso lengths of a flat garment's hem once it is worn, by length over chest."""
     chest = np.linalg.norm(mesh.torso[5, 0] - mesh.torso[5, -1])
     length = np.linalg.norm(mesh.torso[1, 4] - mesh.torso[-1, 4])
     return float(0.95 * length / (chest + 1e-6))
@@ -153,7 +153,7 @@ class Generator:
                           f"worn/{outfit.key}")  # fmt: skip
 
     def _layout(self, rng, outfit: Outfit) -> Garment:
-        """A shop garment with sleeves and a length like the worn ones, whose outline is borrowed."""
+        """A shop garment whose outline is borrowed: sleeves and length are like the worn ones."""
         picks = [self._garment(rng, outfit.sleeve > LONG_SLEEVE) for _ in range(6)]
         best = min(picks, key=lambda g: abs(flat_hem(g.mesh) - outfit.worn.hem))
         mesh = best.mesh

@@ -1,7 +1,7 @@
 """Shards: webdataset-style tar files of samples, reproducible from a seed, safe to interrupt.
 
-Sample `i` depends on (seed, i) only, a shard is written to a temporary name and renamed, and existing
-shards are skipped: a run that was killed goes on and ends with the same bytes.
+Sample `i` depends on (seed, i) only, a shard is written to a temporary name and renamed, and
+existing shards are skipped: a run that was killed goes on and ends with the same bytes.
 """
 
 import hashlib
@@ -82,6 +82,12 @@ def _read_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_suffix(".part")
+    partial.write_text(text)
+    partial.replace(path)
+
+
 def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: dict) -> Path:
     """Writes all shards and `manifest.json`.
 
@@ -119,7 +125,5 @@ def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: 
         **note,
     }
     path = plan.out / "manifest.json"
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(manifest, indent=1, sort_keys=True))
-    partial.replace(path)
+    _write_text(path, json.dumps(manifest, indent=1, sort_keys=True))
     return path

@@ -1,7 +1,7 @@
 """Train / val / test split by person and by garment; near-duplicates stay together.
 
-The split is committed as ids only (`banks/split.json`), so that every later bank, on any machine, keeps
-the same people and garments out of training.
+The split is committed as ids only (`banks/split.json`), so that every later bank, on any machine,
+keeps the same people and garments out of training.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def load(path: Path = FILE) -> dict[str, dict[str, list[str]]]:
 
 
 def select(keys: list[str], kind: str, name: str) -> list[str]:
-    """The keys of one part ("train", "val" or "test") among `keys`; kind "persons" or "garments"."""
+    """The keys of one part (train, val or test) among `keys`; `kind` is persons or garments."""
     held = load()[kind]
     if name == "train":
         out = set(held["test"]) | set(held["val"])

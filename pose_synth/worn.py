@@ -1,7 +1,7 @@
 """Worn garments: the strip mesh of the top that a photographed person wears.
 
-Keypoints are BlazePose's 33, in pixels. `left` and `right` are sides of the picture, so the person's
-right arm is `left`.
+Keypoints are BlazePose's 33, in pixels. `left` and `right` are sides of the picture, so the
+person's right arm is `left`.
 """
 
 from typing import NamedTuple

@@ -1,0 +1,71 @@
+"""What a training run writes down: TensorBoard scalars, validation figures and picture grids."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from dmvton.batch import Batch
+from dmvton.losses import StudentLoss
+from dmvton.student.model import Student, TryOnOutput
+
+PERIOD = 50  # steps over which training terms are averaged
+
+
+class TrainLog:
+    """Means of training terms, and validation on fixed views."""
+
+    def __init__(self, folder: Path):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder))
+        self.sums: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, terms: dict[str, float], step: int) -> None:
+        """Collects the terms of a step; writes their means every PERIOD steps."""
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        if self.count == PERIOD:
+            means = {k: v / self.count for k, v in self.sums.items()}
+            for name, value in means.items():
+                self.writer.add_scalar(f"train/{name}", value, step)
+            tqdm.write(f"{step} " + " ".join(f"{k} {v:.3f}" for k, v in means.items()))
+            self.sums, self.count = {}, 0
+
+    @torch.no_grad()
+    def validate(self, model: Student, loss: StudentLoss, data: Dataset, step: int) -> None:
+        """Loss terms and pictures of a network, in eval mode, on validation samples."""
+        sums: dict[str, float] = {}
+        count = 0
+        for batch in DataLoader(data, batch_size=8):
+            out, code = model(batch.person, batch.garment)
+            terms = loss(out, code, batch)
+            terms["psnr_region"] = region_psnr(out.image, batch)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+            if count == 0:
+                self.writer.add_image("val/pictures", picture_grid(batch, out), step)
+            count += 1
+        means = {k: v / count for k, v in sums.items()}
+        for name, value in means.items():
+            self.writer.add_scalar(f"val/{name}", value, step)
+        tqdm.write(f"val {step} " + " ".join(f"{k} {v:.3f}" for k, v in means.items()))
+
+
+def region_psnr(image: Tensor, batch: Batch) -> Tensor:
+    """PSNR in dB where old or new garment is, over the batch's try-on samples."""
+    region = torch.maximum(batch.person_mask, batch.target_mask) * batch.tryon
+    error = ((image - batch.target).square() * region).sum() / (3 * region.sum() + 1e-6)
+    return -10 * torch.log10(error + 1e-8)
+
+
+def picture_grid(batch: Batch, out: TryOnOutput) -> Tensor:
+    """Rows of person, garment, result, target, warped garment, alpha -> (3, H, W)."""
+    alpha = out.alpha.expand(-1, 3, -1, -1)
+    columns = [batch.person, batch.garment, out.image, batch.target, out.warped, alpha]
+    rows = [torch.cat([c[i] for c in columns], 2) for i in range(min(6, len(batch.person)))]
+    return torch.cat(rows, 1).clamp(0, 1)
