@@ -147,7 +147,9 @@ class Trainer:
         terms = self.loss(out, code, batch)
         total = sum(terms.values())
         if not torch.isfinite(total):
-            raise FloatingPointError(f"loss is {float(total.detach())} at step {self.step}: {terms}")
+            raise FloatingPointError(
+                f"loss is {float(total.detach())} at step {self.step}: {terms}"
+            )
         self.optimiser.zero_grad()
         total.backward()
         nn.utils.clip_grad_norm_([p for _, p in self._optimised()], self.cfg.clip)
@@ -252,8 +254,9 @@ def train(cfg: TrainConfig, resume: bool = False) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """`dmvton train --stage NAME --out DIR --data DIR ... [--config F] [--resume true]`."""
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentParser, set_parsing_settings
 
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
     known = {f.name for f in fields(TrainConfig)}
     parser = ArgumentParser(description="Train one stage; a killed run goes on with --resume true.")
     parser.add_argument("--config", action="config")

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import scipy.io
 
+from dmvton.errors import DataError
 from pose_synth.labels import ccp_lookup
 
 
-class SourceError(ValueError):
+class SourceError(DataError):
     """A source file is missing or broken; the message names it and the way out."""
 
 
@@ -44,20 +45,17 @@ class ClothingCoParsing:
 
     def has_parsing(self, key: str) -> bool:
         """Whether the photo has pixel labels."""
-        return (self.root / "annotations/pixel-level" / f"{key}.mat").exists()
+        return self._labels_path(key).exists()
 
     def tags(self) -> list[str]:
         """Tag names by label index."""
-        names = scipy.io.loadmat(self.root / "label_list.mat")["label_list"][0]
+        names = _load(self.root / "label_list.mat", "label_list")[0]
         return [str(n[0]) for n in names]
 
     def raw_labels(self, key: str) -> np.ndarray:
         """Tag indices (H, W) uint8, as stored."""
-        path = self.root / "annotations/pixel-level" / f"{key}.mat"
-        try:
-            labels = scipy.io.loadmat(path)["groundtruth"]
-        except Exception as error:  # scipy raises many kinds on a corrupt file
-            raise SourceError(f"{path} is not a readable label file: {error}") from error
+        path = self._labels_path(key)
+        labels = _load(path, "groundtruth")
         if labels.ndim != 2 or not labels.any():
             raise SourceError(f"{path} holds no labels; skip this id")
         return labels.astype(np.uint8)
@@ -65,6 +63,27 @@ class ClothingCoParsing:
     def parsing(self, key: str, shape: tuple[int, int]) -> np.ndarray:
         """Merged labels (H, W) uint8 of `Parsing`, checked against the photo's (height, width)."""
         labels = self.raw_labels(key)
+        path = self._labels_path(key)
         if labels.shape != tuple(shape):
-            raise SourceError(f"{key}: labels are {labels.shape}, the photo is {tuple(shape)}")
-        return ccp_lookup(self.tags())[labels]
+            raise SourceError(
+                f"{path}: labels are {labels.shape}, the photo is {tuple(shape)}; skip this id"
+            )
+        table = ccp_lookup(self.tags())
+        if labels.max() >= len(table):
+            raise SourceError(
+                f"{path} holds label {labels.max()}, expected under {len(table)}; skip this id"
+            )
+        return table[labels]
+
+    def _labels_path(self, key: str) -> Path:
+        return self.root / "annotations/pixel-level" / f"{key}.mat"
+
+
+def _load(path: Path, name: str) -> np.ndarray:
+    """One array of a .mat file."""
+    try:
+        return scipy.io.loadmat(path)[name]
+    except Exception as error:  # scipy raises many kinds on a corrupt file
+        raise SourceError(
+            f"{path} is not a readable label file ({type(error).__name__}: {error}); restore it"
+        ) from error

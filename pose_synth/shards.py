@@ -1,7 +1,7 @@
 """Shards: webdataset-style tar files of samples, reproducible from a seed, safe to interrupt.
 
 Sample `i` depends on (seed, i) only, a shard is written to a temporary name and renamed, and
-existing shards are skipped: a run that was killed goes on and ends with the same bytes.
+finished shards are skipped: a run that was killed goes on and ends with the same bytes.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from dmvton.errors import DataError
 from pose_synth.products import Sample
 
 FORMAT = 1
@@ -78,8 +79,26 @@ def _write_shard(path: Path, samples: list[tuple[str, dict[str, bytes]]]) -> str
     return hashlib.sha256(data).hexdigest()
 
 
-def _read_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _finished(path: Path, count: int) -> str | None:
+    """Hash of a shard that holds `count` samples; None where it has to be drawn."""
+    try:
+        with tarfile.open(path) as tar:
+            names = {member.name.partition(".")[0] for member in tar}
+    except (FileNotFoundError, tarfile.TarError):
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest() if len(names) == count else None
+
+
+def _claim(plan: ShardPlan) -> None:
+    """Keeps the shards of one folder from one seed: writes down the plan, or compares it."""
+    path, wanted = plan.out / "plan.json", {"seed": plan.seed, "shard_size": plan.shard_size}
+    found = json.loads(path.read_text()) if path.exists() else wanted
+    if found != wanted:
+        raise DataError(
+            f"{plan.out} holds shards of {found}, asked for {wanted}; choose another folder or "
+            "delete it"
+        )
+    _write_text(path, json.dumps(wanted))
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -98,24 +117,28 @@ def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: 
 
     Returns:
         The manifest's path.
+
+    Raises:
+        DataError: the folder holds shards of another seed or size.
     """
     plan.out.mkdir(parents=True, exist_ok=True)
+    _claim(plan)
     shards = []
     starts = range(0, plan.samples, plan.shard_size)
     with tqdm(total=plan.samples, unit="sample") as progress:
         for number, start in enumerate(starts):
             path = plan.out / f"shard-{number:05d}.tar"
             count = min(plan.shard_size, plan.samples - start)
-            if path.exists():
-                digest = _read_hash(path)
-                progress.update(count)
-            else:
+            digest = _finished(path, count)
+            if digest is None:
                 samples = []
                 for i in range(start, start + count):
                     sample = draw(np.random.default_rng([plan.seed, i]))
                     samples.append((f"{i:08d}", encode(sample)))
                     progress.update()
                 digest = _write_shard(path, samples)
+            else:
+                progress.update(count)
             shards.append({"file": path.name, "samples": count, "sha256": digest})
     manifest = {
         "format": FORMAT,
