@@ -1,0 +1,105 @@
+"""``dmvton demo``: a web page that puts garments on photos and on the camera's picture."""
+
+import errno
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from app.arguments import Parser
+from dmvton.errors import UsageError
+
+PORT = 7860
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until interrupted; errors are raised as ``dmvton.errors``."""
+    args = _parser().parse_args(argv)
+    if args.threads is not None and args.threads < 1:
+        raise UsageError(f"got --threads {args.threads}; use 1 or more, or leave it out")
+    check_address(args.host, args.port)
+    with private_cache():
+        # Only here: gradio reads its settings when it is imported, and takes seconds to import.
+        from app.page import build, launch_options
+        from dmvton.tryon import TryOn
+
+        page = build(TryOn.load(args.weights, args.threads))
+        page.launch(
+            server_name=args.host,
+            server_port=args.port,
+            prevent_thread_lock=True,
+            **launch_options(),
+        )
+        _announce(page.local_url, args.host)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            threading.Event().wait()
+        finally:
+            page.close(verbose=False)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="dmvton demo", description="Serve a web page with camera and photo.")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 lets other devices in (default: this computer only)",
+    )
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"(default: {PORT})")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the network")
+    parser.add_argument(
+        "--weights", metavar="DIR", help="network to use instead of the packaged one"
+    )
+    return parser
+
+
+def check_address(host: str, port: int) -> None:
+    """Make sure that the page can be served there.
+
+    Raises:
+        UsageError: no such address here, a port that is taken, or one that is not allowed.
+    """
+    if not 1 <= port <= 65535:
+        raise UsageError(f"got --port {port}; use one from 1024 to 65535")
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise UsageError(f"port {port} is in use; choose another with --port") from error
+        reason = error.strerror or error
+        raise UsageError(
+            f"cannot listen on {host} port {port} ({reason}); choose others with --host and --port"
+        ) from error
+
+
+@contextmanager
+def private_cache() -> Iterator[str]:
+    """Keep Gradio's files in a folder of our own that is gone afterwards, and it from calling home.
+
+    To be entered before gradio is imported.
+
+    Yields:
+        The folder.
+    """
+    with tempfile.TemporaryDirectory(prefix="dmvton-demo-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+        yield folder
+
+
+def _announce(url: str, host: str) -> None:
+    print(f"dmvton demo: {url}  (Ctrl-C ends it)", flush=True)
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        print(
+            "Other devices reach it at this computer's address. Their browsers give the page a "
+            "camera only over https: put it behind a proxy that speaks https.",
+            flush=True,
+        )
