@@ -121,28 +121,10 @@ def _polyline_vertices(path: np.ndarray) -> tuple[int, int, float]:
     return int(best[1]), int(best[2]), float(np.sqrt(best[0] / len(path)))
 
 
-def _inner_cuff(line: _Outline, cuff: int, armpit: int, step: int, chest: float) -> int:
-    """Index of the cuff's inner corner, given the corner on the convex hull.
-
-    A cuff at right angles to a sloping sleeve has only its outer corner on the hull; the inner one
-    is the bend soon after it on the way to the armpit.
-    """
-    walk = line.indices(cuff, armpit, -step)
-    path = line.points[walk]
-    arc = np.r_[0, np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))]
-    end = path[int(np.searchsorted(arc, 0.9 * chest).clip(0, len(path) - 1))]
-    chord = (end - path[0]) / (np.linalg.norm(end - path[0]) + 1e-9)
-    offset = path[arc < 0.5 * chest] - path[0]
-    bulge = np.abs(chord[0] * offset[:, 1] - chord[1] * offset[:, 0])
-    corner = int(bulge.argmax())
-    return walk[corner] if bulge[corner] > 0.15 * np.linalg.norm(end - path[0]) else cuff
-
-
 def _side_landmarks(line: _Outline, armpits, side: int, mid: float, chest: float) -> dict | None:
     points = line.points
     armpit, hem, cuff = armpits[side]
     step = 1 if (armpit - hem) % line.count < line.count / 2 else -1
-    cuff = _inner_cuff(line, cuff, armpit, step, chest)
     walk = []
     for i in range(line.count // 2):  # from the cuff over the shoulder towards the neck
         at = (cuff + step * i) % line.count

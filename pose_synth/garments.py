@@ -168,9 +168,9 @@ def _on_canvas(path, photo, mask, mesh, misfit, scale) -> Garment:
     warp = dict(flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
     if matrix[0, 0] < 1:  # a light blur: warpAffine does not average when it shrinks
         photo = cv2.GaussianBlur(photo, (0, 0), 0.5 * max(0.01, 1 / matrix[0, 0] - 0.6))
-    image, extended = (
-        cv2.warpAffine(x, matrix, size, **warp) for x in (photo, extend_colours(photo, mask))
-    )
+    # The mask is exact to about 1/130 of the photo: its rim may still be background.
+    inner = extend_colours(photo, mask, inset=2 * round(max(mask.shape) / 130) + 1)
+    image, extended = (cv2.warpAffine(x, matrix, size, **warp) for x in (photo, inner))
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.8)
     soft = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_AREA)
     return Garment(

@@ -59,8 +59,11 @@ def outfit_of(person: Person, scale: float = 1.0) -> Outfit:
     )
 
 
-def _refit(outfit: Outfit, image, region) -> Outfit:
+def _refit(outfit: Outfit, image, region, bare=None) -> Outfit:
+    """The outfit with another region; skin in `bare` lies open, so that it ends a sleeve."""
     hidden = np.isin(outfit.parsing, OCCLUDERS) & ~region
+    if bare is not None:
+        hidden &= ~bare
     worn = worn_mesh(outfit.points[:, :2], region, hidden)
     return replace(outfit, image=image, region=region, worn=worn)
 
@@ -158,7 +161,7 @@ def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     parsing = outfit.parsing.copy()
     parsing[arm], parsing[beside] = Parsing.SKIN, Parsing.BACKGROUND
     changed = replace(outfit, parsing=parsing)
-    return _refit(changed, image, outfit.region & ~cut)
+    return _refit(changed, image, outfit.region & ~cut, bare=arm)
 
 
 def lower_hem(outfit: Outfit, extra: float) -> Outfit:

@@ -115,7 +115,7 @@ def load_person(
         photo = source.photo(key)
         labels = source.parsing(key, photo.shape[:2])
     except SourceError as error:
-        return str(error)
+        return f"source: {error}"
     points, score = poses.points(key)
     reason = _gate_pose(points, score, gates)
     if reason:

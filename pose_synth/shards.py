@@ -140,13 +140,8 @@ def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: 
             else:
                 progress.update(count)
             shards.append({"file": path.name, "samples": count, "sha256": digest})
-    manifest = {
-        "format": FORMAT,
-        "seed": plan.seed,
-        "samples": plan.samples,
-        "shards": shards,
-        **note,
-    }
+    manifest = {"format": FORMAT, "seed": plan.seed, "samples": plan.samples}
+    manifest |= {"shards": shards, **note}
     path = plan.out / "manifest.json"
     _write_text(path, json.dumps(manifest, indent=1, sort_keys=True))
     return path

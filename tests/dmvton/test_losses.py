@@ -1,0 +1,160 @@
+from dataclasses import fields, replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from dmvton.losses import LossWeights, StudentLoss
+from dmvton.student.model import GarmentCode, Pose, Student, StudentConfig, TryOnOutput
+from tests.batches import random_batch
+
+SIZE = (64, 48)
+NAMES = [f.name for f in fields(LossWeights)]
+ONES = LossWeights(**{name: 1.0 for name in NAMES})
+# Terms that say something about the try-on; `smooth` holds of any flow, the rest are of the pose.
+TRYON = set(NAMES) - {"smooth", "keypoints", "visibility"}
+TINY = StudentConfig(width=8, decoder=(8, 8, 8, 8, 8), tokens=1, pretrained=False)
+
+
+@pytest.fixture(scope="module")
+def loss():
+    return StudentLoss(ONES)
+
+
+@pytest.fixture
+def batch():
+    """The old garment reaches lower than the new one, so that there is something to bare."""
+    batch = random_batch(2, SIZE)
+    batch.person_mask[..., 48:60, 12:36] = 1
+    return batch
+
+
+def sure(truth):
+    """Logits of a probability that is 0 or 1."""
+    return (truth * 2 - 1) * 20
+
+
+def perfect(batch):
+    """Output and garment code that agree with the truth of the batch."""
+    target, mask = batch.target, batch.target_mask
+    flows = [F.interpolate(batch.flow, scale_factor=1 / s, mode="area") for s in (16, 16, 8, 4)]
+    parsing = F.one_hot(batch.parsing, 11).permute(0, 3, 1, 2).float()
+    pose = Pose(batch.keypoints[..., :2], sure(batch.keypoints[..., 2]), sure(batch.presence))
+    out = TryOnOutput(
+        image=target,
+        flow=batch.flow,
+        alpha=mask,
+        beta=batch.person_mask,
+        rendered=target,
+        gain=torch.ones_like(target),
+        warped=target,
+        flows=tuple(flows),
+        pose=pose,
+        parsing=sure(parsing),
+    )
+    blank = torch.zeros(2, 8, 4, 3)
+    return out, GarmentCode(sure(batch.garment_mask), blank, blank, blank, blank.flatten(2))
+
+
+def test_perfect_prediction_costs_nothing(loss, batch):
+    terms = loss(*perfect(batch), batch)
+    assert set(terms) == set(NAMES)
+    # Distances are sqrt(d^2 + 1e-6), over four scales of flow.
+    assert {name: float(value) for name, value in terms.items() if value > 4e-3} == {}
+    assert all(value >= 0 for value in terms.values())
+
+
+def wrong_pose(out, **changes):
+    return out._replace(pose=out.pose._replace(**changes))
+
+
+WRONG = {
+    "flow": lambda o, c: (o._replace(flows=tuple(f + 0.1 for f in o.flows)), c),
+    "smooth": lambda o, c: (
+        o._replace(flows=tuple(f + 0.1 * torch.rand_like(f) for f in o.flows)),
+        c,
+    ),
+    "image": lambda o, c: (o._replace(image=1 - o.image), c),
+    "region": lambda o, c: (o._replace(image=1 - o.image), c),
+    "detail": lambda o, c: (o._replace(image=F.avg_pool2d(o.image, 5, 1, 2)), c),
+    "perceptual": lambda o, c: (o._replace(image=F.avg_pool2d(o.image, 5, 1, 2)), c),
+    "warped": lambda o, c: (o._replace(warped=1 - o.warped), c),
+    "alpha": lambda o, c: (o._replace(alpha=1 - o.alpha), c),
+    "rest": lambda o, c: (o._replace(beta=1 - o.beta), c),
+    "mask": lambda o, c: (o, c._replace(mask=-c.mask)),
+    "parsing": lambda o, c: (o._replace(parsing=-o.parsing), c),
+    "keypoints": lambda o, c: (wrong_pose(o, xy=o.pose.xy + 0.2), c),
+    "visibility": lambda o, c: (wrong_pose(o, presence=-o.pose.presence), c),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_term_sees_its_error(loss, batch, name):
+    terms = loss(*WRONG[name](*perfect(batch)), batch)
+    assert terms[name] > 0.02
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weight_scales_its_term_and_zero_drops_it(batch, name):
+    out, code = WRONG[name](*perfect(batch))
+    plain, doubled, off = (
+        StudentLoss(replace(LossWeights(), **{name: weight}))(out, code, batch)
+        for weight in (1.0, 2.0, 0.0)
+    )
+    assert name not in off
+    assert set(plain) - set(off) == {name}
+    torch.testing.assert_close(doubled[name], 2 * plain[name])
+
+
+def test_error_outside_both_garments_is_in_no_regional_term(loss, batch):
+    out, code = perfect(batch)
+    image = out.image.clone()
+    image[..., :8, :] = 1 - image[..., :8, :]
+    terms = loss(out._replace(image=image), code, batch)
+    assert terms["image"] > 0.02
+    assert terms["region"] == 0
+
+
+def test_flow_outside_the_garment_is_free(loss, batch):
+    out, code = perfect(batch)
+    flows = []
+    for flow in out.flows:
+        inside = F.interpolate(batch.target_mask, size=flow.shape[2:], mode="area")
+        flows.append(torch.where(inside > 0, flow, flow + 0.5))
+    changed = loss(out._replace(flows=tuple(flows)), code, batch)
+    torch.testing.assert_close(changed["flow"], loss(out, code, batch)["flow"])
+
+
+def test_pose_only_samples_cost_nothing_for_the_try_on(loss):
+    """And leave finite gradients, also where every sample of a batch is pose-only."""
+    torch.manual_seed(0)
+    batch = random_batch(2, SIZE, tryon=0.0)
+    model = Student(TINY).train()
+    out, code = model(batch.person, batch.garment)
+    terms = loss(out, code, batch)
+    assert {name: float(terms[name]) for name in TRYON if terms[name] != 0} == {}
+    assert terms["keypoints"] > 0.02 and terms["visibility"] > 0.02
+    sum(terms.values()).backward()
+    grads = [p.grad for p in model.person.parameters() if p.grad is not None]
+    assert grads and all(g.isfinite().all() for g in grads)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_pose_only_samples_do_not_change_the_terms_of_the_others(loss, batch):
+    batch.tryon[1] = 0
+    out, code = perfect(batch)
+    noise = torch.rand_like(out.image[1])
+    image, alpha = out.image.clone(), out.alpha.clone()
+    image[1], alpha[1] = noise, noise[:1]
+    terms = loss(out._replace(image=image, alpha=alpha), code, batch)
+    assert all(terms[name] < 4e-3 for name in TRYON)
+
+
+def test_pictures_without_a_person_teach_presence_only(loss, batch):
+    batch.presence[:] = 0
+    out, code = perfect(batch)
+    terms = loss(wrong_pose(out, xy=out.pose.xy + 1, visibility=-out.pose.visibility), code, batch)
+    assert terms["keypoints"] == 0
+    assert terms["visibility"] < 1e-3
+    absent = loss(wrong_pose(out, presence=-out.pose.presence), code, batch)
+    assert absent["visibility"] > 5

@@ -1,0 +1,126 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from dmvton.flow import warp
+from dmvton.losses import LossWeights, StudentLoss
+from dmvton.student.model import Student, StudentConfig
+from dmvton.student.trunk import PRETRAINED, Trunk
+from tests.batches import random_batch
+from tests.dmvton.model_contract import ModelContract
+
+TINY = StudentConfig(width=16, decoder=(16, 16, 12, 8, 8), tokens=1, pretrained=False)
+
+
+class TestStudent(ModelContract):
+    def build(self):
+        return Student(TINY)
+
+    def inputs(self, size, count=1):
+        generator = torch.Generator().manual_seed(count)
+        return tuple(torch.rand(2, count, 3, *size, generator=generator))
+
+    def outputs(self, model, inputs):
+        out, code = model(*inputs)
+        named = {k: v for k, v in out._asdict().items() if isinstance(v, torch.Tensor)}
+        named |= {f"flow {i}": v for i, v in enumerate(out.flows)}
+        named |= out.pose._asdict()
+        return named | {f"garment {k}": v for k, v in code._asdict().items()}
+
+    def shapes(self, size, count):
+        height, width = size
+        planes = dict(image=3, flow=2, alpha=1, beta=1, rendered=3, gain=3, warped=3)
+        shapes = {k: (count, c, height, width) for k, c in planes.items()}
+        for i, stride in enumerate((16, 16, 8, 4)):
+            shapes[f"flow {i}"] = (count, 2, height // stride, width // stride)
+        return shapes | {
+            "xy": (count, 13, 2),
+            "visibility": (count, 13),
+            "presence": (count, 1),
+            "parsing": (count, 11, height // 4, width // 4),
+            "garment mask": (count, 1, height, width),
+            "garment feat8": (count, TINY.width, height // 8, width // 8),
+            "garment key": (count, TINY.width, height * width // 256),
+        }
+
+    def loss(self, model, inputs):
+        batch = random_batch(len(inputs[0]), tuple(inputs[0].shape[2:]))
+        out, code = model(*inputs)
+        return sum(StudentLoss(LossWeights())(out, code, batch).values())
+
+    @torch.no_grad()
+    def test_cached_garment_gives_the_same_picture(self, model):
+        first, garment = self.inputs((128, 96))
+        second = first.flip(3)
+        code = model.garment(garment)
+        for person in (first, second, first):
+            wanted, _ = model(person, garment)
+            found = model.frame(person, garment, code)
+            assert torch.equal(found.image, wanted.image)
+            assert torch.equal(found.flow, wanted.flow)
+
+    @torch.no_grad()
+    def test_picture_is_the_composite_of_its_parts(self, model):
+        person, garment = self.inputs((128, 96), 2)
+        out, _ = model(person, garment)
+        dressed = (warp(garment, out.flow) * out.gain).clamp(0, 1)
+        rest = out.beta * out.rendered + (1 - out.beta) * person
+        picture = out.alpha * dressed + (1 - out.alpha) * rest
+        torch.testing.assert_close(out.image, picture)
+
+    @torch.no_grad()
+    def test_outputs_stay_in_their_ranges(self, model):
+        person, garment = self.inputs((128, 96), 2)
+        out, _ = model(person, garment)
+        for value in (out.image, out.alpha, out.beta, out.rendered):
+            assert 0 <= value.min() and value.max() <= 1
+        assert out.flow.abs().max() <= 1
+        assert out.gain.min() > 0
+        assert out.pose.xy.abs().max() <= 1
+
+    @torch.no_grad()
+    def test_new_network_starts_from_the_coarse_match(self, model):
+        """The refiners change nothing before they are trained."""
+        out, _ = model(*self.inputs((128, 96)))
+        torch.testing.assert_close(out.flows[1], out.flows[0])
+
+    def test_garment_changes_the_picture(self, model):
+        person, garment = self.inputs((128, 96))
+        with torch.no_grad():
+            difference = model(person, garment)[0].image - model(person, 1 - garment)[0].image
+        assert difference.abs().max() > 1e-3
+
+
+def test_default_network_keeps_its_budget():
+    """At most 4 M parameters and 1 GMAC a frame at 256x192, garment cached."""
+    with torch.device("meta"):
+        student = Student(StudentConfig(pretrained=False)).eval()
+        person, garment = torch.rand(2, 1, 3, 256, 192)
+        code = student.garment(garment)
+        with FlopCounterMode(display=False) as counter:
+            student.frame(person, garment, code)
+    macs = counter.get_total_flops() / 2
+    parameters = sum(p.numel() for p in student.parameters())
+    assert 0.1e6 < parameters <= 4e6
+    assert 0.1e9 < macs <= 1e9
+
+
+@pytest.mark.parametrize("frozen", [0, 2, 5])
+def test_frozen_stages_of_the_trunk(frozen):
+    trunk = Trunk(pretrained=False, frozen_stages=frozen)
+    for i, stage in enumerate(trunk.stages):
+        assert all(p.requires_grad == (i >= frozen) for p in stage.parameters())
+    assert all(p.requires_grad == (frozen == 0) for p in trunk.stem.parameters())
+
+
+@torch.no_grad()
+def test_pretrained_trunk_tells_pictures_apart():
+    assert PRETRAINED.exists()
+    trunk = Trunk().eval()
+    y, x = torch.meshgrid(torch.linspace(0, 1, 64), torch.linspace(0, 1, 64), indexing="ij")
+    pictures = torch.stack([x, y, (16 * x).sin() / 2 + 0.5])[:, None].expand(-1, 3, -1, -1)
+    features = trunk(pictures)
+    for value, stride in zip(features, (2, 4, 8, 16), strict=True):
+        assert value.shape[2:] == (64 // stride, 64 // stride)
+        assert value.isfinite().all()
+        assert (value[0] - value[2]).abs().mean() > 0.05 * value.abs().mean()

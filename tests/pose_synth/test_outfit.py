@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from pose_synth.labels import Parsing
+from pose_synth.outfit import (
+    add_sleeves,
+    bare_arms,
+    change_neckline,
+    lower_hem,
+    outfit_of,
+    skin_colour,
+)
+from pose_synth.persons import Person
+from tests.figures import NECK_Y, TORSO, make_outfit
+
+
+@pytest.fixture(scope="module")
+def outfit():
+    return make_outfit(hem=1.1, sleeve=0.4)
+
+
+def test_sleeves_can_be_added_over_bare_arms(outfit):
+    long = add_sleeves(outfit, 0.95)
+    assert long.sleeve > 0.8 > outfit.sleeve
+    added = long.region & ~outfit.region
+    assert added.sum() > 500 and not (outfit.region & ~long.region).any()
+    on_skin = (outfit.parsing[added] == Parsing.SKIN).mean()
+    assert on_skin > 0.7
+    changed = (long.image != outfit.image).any(2)
+    assert not (changed & ~added).any()
+
+
+def test_sleeves_end_where_they_are_told_to(outfit):
+    reaches = [add_sleeves(outfit, reach).sleeve for reach in (0.55, 0.7, 0.9)]
+    assert np.abs(np.subtract(reaches, (0.55, 0.7, 0.9))).max() < 0.12
+
+
+def test_sleeves_can_be_cut_off():
+    long = make_outfit(sleeve=0.95)  # a rest of the cuff stays beyond the wrist
+    short = bare_arms(long, 0.3)
+    assert short.sleeve < 0.45 and long.sleeve > 0.8
+    cut = long.region & ~short.region
+    arm = cut & (short.parsing == Parsing.SKIN)
+    assert arm.sum() > 300
+    tone = np.median(short.image[arm], axis=0)
+    assert np.abs(tone - skin_colour(long)).max() < 40
+    torso = np.zeros_like(cut)
+    torso[130:230, 105:150] = True
+    assert not (cut & torso).any()
+
+
+def test_hem_can_be_lowered_over_trousers(outfit):
+    longer = lower_hem(outfit, 0.3)
+    assert longer.worn.hem == pytest.approx(outfit.worn.hem + 0.3, abs=0.06)
+    added = longer.region & ~outfit.region
+    assert (outfit.parsing[added] == Parsing.LOWER).all()
+    assert np.array_equal(longer.image, outfit.image)
+
+
+def test_neckline_can_be_cut_deeper(outfit):
+    deeper = change_neckline(outfit, 0.25)
+    cut = outfit.region & ~deeper.region
+    assert cut.sum() > 50
+    y, x = np.nonzero(cut)
+    assert abs(x.mean() - 128) < 3 and y.max() <= NECK_Y + 0.26 * TORSO
+    assert np.abs(deeper.image[cut].astype(int) - skin_colour(outfit)).mean() < 45
+
+
+def test_neckline_can_be_raised_over_the_neck(outfit):
+    raised = change_neckline(outfit, -1.0)
+    added = raised.region & ~outfit.region
+    assert added.any()
+    assert (outfit.parsing[added] == Parsing.SKIN).all()
+
+
+def test_nothing_to_change_changes_nothing(outfit):
+    covered = make_outfit(sleeve=1.0)
+    assert not (add_sleeves(covered, 0.5).region & ~covered.region).any()
+    faceless = make_outfit(sleeve=0.95)
+    faceless.parsing[faceless.parsing == Parsing.SKIN] = Parsing.BACKGROUND
+    assert skin_colour(faceless) is None
+    assert bare_arms(faceless, 0.3) is faceless
+    assert change_neckline(faceless, 0.2) is faceless
+
+
+def test_bank_person_is_reduced_about_pixel_centres(outfit):
+    k = 2
+    double = [np.repeat(np.repeat(x, k, 0), k, 1)
+              for x in (outfit.image, outfit.parsing, outfit.region)]  # fmt: skip
+    points = outfit.points.copy()
+    points[:, :2] = (points[:, :2] + 0.5) * k - 0.5
+    matrix = np.array([[k, 0, 0.5], [0, k, 0.5]])
+    worn = outfit.worn._replace(mesh=outfit.worn.mesh.transform(matrix))
+    person = Person("p", *double, points, worn, "single", 0.1, 2.0)
+    found = outfit_of(person)
+    assert np.array_equal(found.image, outfit.image)
+    assert np.array_equal(found.region, outfit.region)
+    assert np.array_equal(found.parsing, outfit.parsing)
+    assert np.allclose(found.points, outfit.points, atol=1e-3)
+    assert np.allclose(found.mesh.torso, outfit.mesh.torso, atol=1e-3)
