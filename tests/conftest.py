@@ -1,9 +1,15 @@
 """What the tests of the runtime share: a fake network, and pictures that it understands."""
 
-import pytest
+import os
 
-from dmvton.runtime import DEFAULT_WEIGHTS
-from tests import fake_pair
+# Tests are tiny: a second thread costs more than it brings, and on a busy machine its spinning makes
+# them a hundred times slower. Must be set before torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest  # noqa: E402
+
+from dmvton.runtime import DEFAULT_WEIGHTS  # noqa: E402
+from tests import fake_pair  # noqa: E402
 
 
 @pytest.fixture(scope="session")
