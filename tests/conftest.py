@@ -2,8 +2,8 @@
 
 import os
 
-# Tests are tiny: a second thread costs more than it brings, and on a busy machine its spinning makes
-# them a hundred times slower. Must be set before torch is first imported.
+# Tests are tiny: a second thread costs more than it brings, and on a busy machine its spinning
+# makes them a hundred times slower. Must be set before torch is first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest  # noqa: E402
