@@ -3,12 +3,14 @@
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 
 from pose_synth import split
 from pose_synth.ccp import ClothingCoParsing
+from pose_synth.drawn import draw_garments
 from pose_synth.framing import FramingGenerator
 from pose_synth.garments import Garment, garment_key, garment_paths, load_garments
 from pose_synth.outfit import Outfit, outfit_of
@@ -16,9 +18,11 @@ from pose_synth.persons import Person, load_persons
 from pose_synth.pose import PoseBank
 from pose_synth.products import Sample
 from pose_synth.recipe import Generator, Recipe
+from pose_synth.rendered import RenderedGenerator
 from pose_synth.shards import ShardPlan, write
 
 EVERY_CLASS = ("dress", "longsleeve", "outwear", "pants", "shirt", "shorts", "skirt", "t-shirt")
+TINY_GARMENTS = 48
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,19 @@ class BuildConfig:
     """What to build, and from what."""
 
     data: Path
-    """Folder with `ccp/` and `clothing/train/`."""
+    """Folder with `ccp/`, `clothing/train/` and, for rendered people, `makehuman/base/`."""
     out: Path
-    samples: int = 9000
+    samples: int | None = None
+    """How many; 9000 if not given, 240 with the preset."""
+    preset: Literal["tiny"] | None = None
+    """`tiny`: a minute's work without any photo, rendered people in drawn garments."""
     part: str = "train"
     """Part of the split: train, val or test."""
     seed: int = 0
     framing: float = 0.18
     """Share of pose-only samples (whole photos and pictures without a person)."""
+    rendered: float = 0.0
+    """Share of rendered people (product A)."""
     recipe: Recipe = field(default_factory=Recipe)
 
 
@@ -75,14 +84,36 @@ def _of_part(paths: list[Path], part: str) -> list[Path]:
 
 def build(cfg: BuildConfig) -> Path:
     """Writes the shards and returns the manifest's path."""
+    if cfg.preset == "tiny":
+        return _build_tiny(cfg)
     banks = Banks(cfg.data, cfg.part)
     print(banks.summary())
     tryon = Generator(banks.outfits, banks.garments, cfg.recipe)
     framing = FramingGenerator(banks.source, banks.poses, banks.keys, banks.garments, banks.paths)
+    people = None
+    if cfg.rendered > 0:
+        people = RenderedGenerator(banks.garments, meshes(cfg.data))
 
     def draw(rng: np.random.Generator) -> Sample:
+        if people is not None and rng.random() < cfg.rendered:
+            return people.draw(rng)
         return (framing if rng.random() < cfg.framing else tryon).draw(rng)
 
     note = {"part": cfg.part, "banks": banks.summary(), "rejects": banks.rejects,
-            "recipe": asdict(cfg.recipe), "framing": cfg.framing}  # fmt: skip
-    return write(ShardPlan(cfg.out, cfg.samples, cfg.seed), draw, note)
+            "recipe": asdict(cfg.recipe), "framing": cfg.framing,
+            "rendered": cfg.rendered}  # fmt: skip
+    return write(ShardPlan(cfg.out, cfg.samples or 9000, cfg.seed), draw, note)
+
+
+def meshes(data: Path) -> Path:
+    """Where a data folder keeps the MakeHuman meshes."""
+    return data / "makehuman" / "base"
+
+
+def _build_tiny(cfg: BuildConfig) -> Path:
+    """Shards that are right in shape and flow, from meshes and drawn garments alone."""
+    cv2.setNumThreads(1)
+    garments = draw_garments(TINY_GARMENTS, cfg.seed)
+    people = RenderedGenerator(garments, meshes(cfg.data))
+    note = {"preset": cfg.preset, "garments": len(garments), "recipe": asdict(people.recipe)}
+    return write(ShardPlan(cfg.out, cfg.samples or 240, cfg.seed), people.draw, note)

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable
 
+from pose_synth.bodybank import make_body
 from pose_synth.build import BuildConfig, build
 from pose_synth.measure import outlines, poses
 from pose_synth.show import show
 
 # Functions whose arguments are the command's options.
-PLAIN: dict[str, Callable[..., None]] = {"show": show, "poses": poses, "outlines": outlines}
+PLAIN: dict[str, Callable[..., None]] = {
+    "show": show,
+    "poses": poses,
+    "outlines": outlines,
+    "body": make_body,
+}
 
 
 def run_build(config: BuildConfig) -> None:

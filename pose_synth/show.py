@@ -5,11 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pose_synth.build import Banks
+from pose_synth.build import Banks, meshes
+from pose_synth.drawn import draw_garments
 from pose_synth.garments import Garment
 from pose_synth.outfit import Outfit
 from pose_synth.products import Sample
 from pose_synth.recipe import Generator, Recipe
+from pose_synth.rendered import RenderedGenerator
 from pose_synth.strips import StripMesh
 
 COLOURS = ((0, 255, 255), (255, 0, 255), (255, 255, 0))
@@ -66,14 +68,20 @@ def show(what: str, data: Path, out: Path, part: str = "train", count: int = 60,
     """Draws a sheet.
 
     Args:
-        what: garments, persons or products.
-        data: folder with `ccp/` and `clothing/train/`.
+        what: garments, persons, products or rendered (people in drawn garments).
+        data: folder with `ccp/` and `clothing/train/`; `makehuman/base/` for rendered.
         out: picture to write.
         part: train, val or test.
         count: cells, drawn at random.
         seed: of the draw.
     """
-    banks, rng = Banks(data, part), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
+    if what == "rendered":
+        people = RenderedGenerator(draw_garments(40, seed), meshes(data))
+        cv2.imwrite(str(out), sheet([sample_cell(people.draw(rng)) for _ in range(count)], 3))
+        print(f"{out}: {count} rendered people")
+        return
+    banks = Banks(data, part)
     if what == "products":
         generator = Generator(banks.outfits, banks.garments, Recipe())
         cells = [sample_cell(generator.draw(rng)) for _ in range(count)]
@@ -82,6 +90,6 @@ def show(what: str, data: Path, out: Path, part: str = "train", count: int = 60,
         draw = garment_cell if what == "garments" else person_cell
         cells = [draw(items[i]) for i in rng.permutation(len(items))[:count]]
     else:
-        raise ValueError(f"can't show {what!r}; expected garments, persons or products")
+        raise ValueError(f"can't show {what!r}; expected garments, persons, products, rendered")
     cv2.imwrite(str(out), sheet(cells, 3 if what == "products" else 12))
     print(f"{out}: {len(cells)} {what}; {banks.summary()}")
