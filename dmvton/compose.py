@@ -23,9 +23,9 @@ _BAND = 16  # network rows enlarged at once: bounds the memory, and the size of 
 class Edges:
     """Where the result may differ from the input, and how it gets there."""
 
-    untouched: float = 0.03
+    untouched: float = 0.1
     """A pixel whose weight of change is at most this stays as it is, to the bit."""
-    full: float = 0.12
+    full: float = 0.3
     """From here on the weight of change counts in full; in between it ramps up."""
     feather: float = 0.03
     """Width of the fade at a side of the crop that lies inside the frame, in crop heights."""
