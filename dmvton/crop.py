@@ -12,7 +12,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-NOSE, LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP = 0, 1, 2, 7, 8
+from dmvton.keypoints import Keypoint
+
+LEFT_SHOULDER, RIGHT_SHOULDER = Keypoint.LEFT_SHOULDER, Keypoint.RIGHT_SHOULDER
+LEFT_HIP, RIGHT_HIP = Keypoint.LEFT_HIP, Keypoint.RIGHT_HIP
 TORSO = (LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_HIP, RIGHT_HIP)
 
 # Boxes of more pixels are shrunk before they are padded: letterboxing a strip of 30,000 x 1,000

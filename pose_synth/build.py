@@ -12,7 +12,14 @@ from pose_synth import split
 from pose_synth.ccp import ClothingCoParsing
 from pose_synth.drawn import draw_garments
 from pose_synth.framing import FramingGenerator
-from pose_synth.garments import Garment, garment_key, garment_paths, load_garments
+from pose_synth.garments import (
+    EVERY_CLASS,
+    KINDS,
+    Garment,
+    garment_key,
+    garment_paths,
+    load_garments,
+)
 from pose_synth.outfit import Outfit, outfit_of
 from pose_synth.persons import Person, load_persons
 from pose_synth.pose import PoseBank
@@ -21,7 +28,6 @@ from pose_synth.recipe import Generator, Recipe
 from pose_synth.rendered import RenderedGenerator
 from pose_synth.shards import ShardPlan, write
 
-EVERY_CLASS = ("dress", "longsleeve", "outwear", "pants", "shirt", "shorts", "skirt", "t-shirt")
 TINY_GARMENTS = 48
 
 
@@ -63,7 +69,7 @@ class Banks:
             else:
                 self.rejects[found[0]] = found[1]
         self.paths = _of_part(garment_paths(data / "clothing/train", EVERY_CLASS), part)
-        tops = [p for p in self.paths if p in set(garment_paths(data / "clothing/train"))]
+        tops = [p for p in self.paths if p.parent.name in KINDS]
         for shop in load_garments(tops):
             if isinstance(shop, Garment):
                 self.garments.append(shop)

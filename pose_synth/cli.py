@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pose_synth.bodybank import make_body
 from pose_synth.build import BuildConfig, build
-from pose_synth.measure import outlines, poses
+from pose_synth.measure import outlines, poses, split
 from pose_synth.show import show
 
 # Functions whose arguments are the command's options.
@@ -12,6 +12,7 @@ PLAIN: dict[str, Callable[..., None]] = {
     "show": show,
     "poses": poses,
     "outlines": outlines,
+    "split": split,
     "body": make_body,
 }
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dmvton.augment import NO_PERSON, POSE_ONLY
 from pose_synth.ccp import ClothingCoParsing
 from pose_synth.garments import Garment
 from pose_synth.pose import NETWORK_KEYPOINTS, PoseBank
 from pose_synth.products import Sample
 
 HEIGHT = 448  # rows of a stored photo
-POSE_ONLY, NO_PERSON = "K", "N"
 
 
 def _sample(image, keypoints, garment: Garment, kind: str, key: str) -> Sample:

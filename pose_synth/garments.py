@@ -12,6 +12,7 @@ from pose_synth.strips import ARMPIT_ROW, StripMesh
 
 CANVAS = (240, 320)  # (width, height) of a garment canvas at scale 1
 KINDS = ("t-shirt", "longsleeve", "shirt")
+EVERY_CLASS = ("dress", "longsleeve", "outwear", "pants", "shirt", "shorts", "skirt", "t-shirt")
 OUTLINES = Path(__file__).parent / "banks" / "garment_outlines.npz"
 
 

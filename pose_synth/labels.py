@@ -62,3 +62,8 @@ def ccp_lookup(tag_names: list[str]) -> np.ndarray:
             raise ValueError(f"unknown CCP tag {name!r}; known: {sorted(CCP_CLASS)}")
         table[index] = CCP_CLASS[name]
     return table
+
+
+def hidden_by(parsing: np.ndarray) -> np.ndarray:
+    """Mask (H, W) bool of everything that may lie in front of a top."""
+    return np.isin(parsing, OCCLUDERS)

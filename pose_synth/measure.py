@@ -3,15 +3,18 @@
 The results for the project's own photos are committed (`banks/`); other photos need these commands.
 """
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from pose_synth import split as splitting
 from pose_synth.ccp import ClothingCoParsing, SourceError
 from pose_synth.flat import grabcut_mask
 from pose_synth.garments import (
+    EVERY_CLASS,
     OUTLINES,
     garment_key,
     garment_paths,
@@ -19,6 +22,7 @@ from pose_synth.garments import (
     mask_outline,
     save_outlines,
 )
+from pose_synth.persons import CANVAS, canvas_matrix, warp_to
 from pose_synth.pose import BANK, BlazePose, PoseBank
 
 
@@ -61,3 +65,30 @@ def outlines(data: Path, out: Path = OUTLINES) -> None:
             known[garment_key(path)] = mask_outline(grabcut_mask(photo))
     save_outlines(out, known)
     print(f"{out}: {len(known)} garments")
+
+
+def split(data: Path, out: Path = splitting.FILE) -> None:
+    """Assigns people and garments to train, val and test; near-duplicates stay together.
+
+    Args:
+        data: folder with `ccp/` and `clothing/train/`; its people must be in the pose bank.
+        out: split file to write. Training on another split than the released one leaks its test.
+    """
+    source, bank = ClothingCoParsing(data / "ccp"), PoseBank.load()
+    people = [k for k in source.ids() if k in bank.index]
+    canvases = (
+        warp_to(source.photo(k), canvas_matrix(bank.points(k)[0], 1.0), CANVAS) for k in people
+    )
+    paths = garment_paths(data / "clothing/train", EVERY_CLASS)
+    photos = (cv2.imread(str(p), cv2.IMREAD_COLOR) for p in paths)
+    parts = {}
+    for kind, keys, pictures in (
+        ("persons", people, canvases),
+        ("garments", [garment_key(p) for p in paths], photos),
+    ):
+        thumbnails = np.stack([splitting.thumbnail(p) for p in pictures])
+        parts[kind] = splitting.assign(splitting.groups(keys, thumbnails))
+    partial = out.with_name(out.name + ".part")
+    partial.write_text(json.dumps(parts, indent=0))
+    partial.replace(out)
+    print({kind: {name: len(keys) for name, keys in p.items()} for kind, p in parts.items()})

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from pose_synth.labels import OCCLUDERS, Parsing
+from pose_synth.labels import Parsing, hidden_by
 from pose_synth.persons import Person
 from pose_synth.pose import NETWORK_KEYPOINTS
 from pose_synth.strips import StripMesh
@@ -61,7 +61,7 @@ def outfit_of(person: Person, scale: float = 1.0) -> Outfit:
 
 def _refit(outfit: Outfit, image, region, bare=None) -> Outfit:
     """The outfit with another region; skin in `bare` lies open, so that it ends a sleeve."""
-    hidden = np.isin(outfit.parsing, OCCLUDERS) & ~region
+    hidden = hidden_by(outfit.parsing) & ~region
     if bare is not None:
         hidden &= ~bare
     worn = worn_mesh(outfit.points[:, :2], region, hidden)
@@ -198,5 +198,5 @@ def change_neckline(outfit: Outfit, amount: float) -> Outfit:
         image = outfit.image * (1 - alpha) + _skin_paint(outfit, cut) * alpha
         return _refit(outfit, np.round(image).astype(np.uint8), outfit.region & ~cut)
     neck = (outfit.parsing == Parsing.SKIN) & (np.abs(across) < 0.24)
-    added = neck & (down > -0.16 + amount * 0.0) & (down < 0.3)
+    added = neck & (down > -0.16) & (down < 0.3)
     return _refit(outfit, outfit.image, outfit.region | added) if added.any() else outfit

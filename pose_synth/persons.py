@@ -12,7 +12,7 @@ import numpy as np
 
 from pose_synth.ccp import ClothingCoParsing, SourceError
 from pose_synth.flat import mesh_iou
-from pose_synth.labels import OCCLUDERS, Parsing
+from pose_synth.labels import Parsing, hidden_by
 from pose_synth.pose import PoseBank
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, WornMesh, torso_frame, worn_mesh
 
@@ -130,7 +130,7 @@ def load_person(
         return "no top"
     if (parsing == Parsing.BAG).sum() > gates.max_bag * region.sum():
         return "bag in front"
-    worn = worn_mesh(points[:, :2], region, np.isin(parsing, OCCLUDERS))
+    worn = worn_mesh(points[:, :2], region, hidden_by(parsing))
     misfit = 1 - mesh_iou(worn.mesh, region)
     if misfit > gates.max_misfit:
         return "mesh misfit"

@@ -90,4 +90,6 @@ class BlazePose:
         for _ in range(rounds):
             xy, visibility, score = self._run(image, centre, side)
             centre, side = xy[33], 2.5 * float(np.linalg.norm(xy[34] - xy[33]))
-        return np.concatenate([xy[:33], visibility[:33, None]], 1).astype(np.float32), score
+        return np.concatenate([xy[:KEYPOINTS], visibility[:KEYPOINTS, None]], 1).astype(
+            np.float32
+        ), score

@@ -11,7 +11,7 @@ import numpy as np
 
 from pose_synth.garments import CANVAS as GARMENT_CANVAS
 from pose_synth.garments import Garment, extend_colours
-from pose_synth.labels import OCCLUDERS, Parsing
+from pose_synth.labels import Parsing
 from pose_synth.outfit import Outfit
 from pose_synth.strips import StripMesh, dense_map, fill_nearest
 
@@ -143,11 +143,6 @@ def flow_to_grid(field: np.ndarray) -> np.ndarray:
     height, width = field.shape[:2]
     half = cv2.resize(fill_nearest(field), (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     return np.clip(np.round(half * 8), -32000, 32000).astype(np.int16)
-
-
-def hidden_by(parsing: np.ndarray) -> np.ndarray:
-    """Mask (H, W) bool of everything that may lie in front of a top."""
-    return np.isin(parsing, OCCLUDERS)
 
 
 def garment_layers(outfit: Outfit) -> list[np.ndarray]:

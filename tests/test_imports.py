@@ -25,6 +25,7 @@ BASE_MODULES = (
     "dmvton.image_io",
     "dmvton.runtime",
     "dmvton.crop",
+    "dmvton.keypoints",
     "dmvton.garment",
     "dmvton.locate",
     "dmvton.compose",

@@ -2,13 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pose_synth.labels import Parsing
+from pose_synth.labels import Parsing, hidden_by
 from pose_synth.products import (
     dress,
     flatten,
     flow_to_grid,
     garment_layers,
-    hidden_by,
     shading,
     soft_mask,
 )
