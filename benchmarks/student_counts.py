@@ -10,7 +10,8 @@ import argparse
 import torch
 
 from benchmarks.counts import count, table
-from dmvton.student.model import Student, StudentConfig
+from dmvton.student.config import StudentConfig
+from dmvton.student.model import Student
 from export.pair import FrameGraph, GarmentGraph
 
 

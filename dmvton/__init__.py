@@ -10,7 +10,11 @@ Names are resolved on first use, so that ``import dmvton`` costs nothing and the
 modules can import their siblings without the runtime.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Recent builds of ONNX Runtime send usage data home; it reads this when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from dmvton.tryon import Garment, Stream, TryOn, TryOnResult

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from dmvton.garment import nearest_colours
 from dmvton.keypoints import MIRROR, Keypoint
 from dmvton.patterns import background, print_pattern
 from dmvton.shards import RawSample
+from dmvton.view import View
 
 POSE_ONLY, NO_PERSON = "K", "N"  # kinds of samples without try-on truth
 
@@ -26,6 +28,16 @@ class AugmentConfig:
     """Shift of the crop, in crop widths and heights."""
     rotate: float = 9.0
     """Rotation in degrees."""
+    stretch: float = 0.08
+    """Standard deviation of the person's log aspect ratio, and of the shear."""
+    bend: float = 0.015
+    """Standard deviation of the person's smooth displacement, in picture heights."""
+    garment_rotate: float = 5.0
+    """Standard deviation of the garment's rotation in degrees."""
+    garment_stretch: float = 0.1
+    """Standard deviation of the garment's log aspect ratio, and of its shear."""
+    garment_bend: float = 0.02
+    """Standard deviation of the garment's smooth displacement, in picture heights."""
     recolour: float = 0.7
     """Chance that the new garment's colours change."""
     recolour_old: float = 0.5
@@ -86,11 +98,13 @@ class Augment:
         """Arrays by the field names of `Batch`, channels last, before conversion to tensors."""
         sample = self._colours(raw, rng)
         flip = rng.random() < 0.5
-        garment_matrix = self._garment_matrix(raw.garment_mask, rng, flip)
-        person_matrix = self._person_matrix(raw, rng, flip)
-        out = self._garment(sample, garment_matrix, rng, raw.kind)
-        out |= self._person(sample, raw, person_matrix, garment_matrix)
-        out["keypoints"] = self._keypoints(raw.keypoints, person_matrix, flip)
+        c, size = self.config, (self.height, self.width)
+        garment_view = View(self._garment_matrix(raw.garment_mask, rng, flip), size, rng,
+                            c.garment_stretch, c.garment_bend)  # fmt: skip
+        person_view = View(self._person_matrix(raw, rng, flip), size, rng, c.stretch, c.bend)
+        out = self._garment(sample, garment_view, rng, raw.kind)
+        out |= self._person(sample, raw, person_view, garment_view)
+        out["keypoints"] = self._keypoints(raw.keypoints, person_view, flip)
         self._cut(out, rng)
         self._expose(out, rng)
         torso = [Keypoint.LEFT_SHOULDER, Keypoint.RIGHT_SHOULDER]
@@ -146,65 +160,47 @@ class Augment:
         return _flip(matrix, self.width) if flip else matrix
 
     def _garment_matrix(self, mask: np.ndarray, rng, flip: bool) -> np.ndarray:
-        """Frames the garment: its box fills 70 to 98% of the picture."""
+        """Frames the garment: its box fills 70 to 98% of the picture, before it is stretched."""
         x, y, w, h = cv2.boundingRect((mask > 127).astype(np.uint8))
         fit = min(self.width / max(w, 8), self.height / max(h, 8))
         zoom = fit * rng.uniform(0.7, 0.98)
         centre = np.array([x + w / 2, y + h / 2])
         room = np.maximum(0, (self.width - zoom * w, self.height - zoom * h)) / 2
         to = np.array([self.width / 2, self.height / 2]) + rng.uniform(-1, 1, 2) * room * 0.7
-        matrix = _affine(zoom, rng.normal(0, 4), centre, to)
+        matrix = _affine(zoom, rng.normal(0, self.config.garment_rotate), centre, to)
         return _flip(matrix, self.width) if flip else matrix
 
-    def _warp(self, image, matrix, border=cv2.BORDER_REPLICATE, nearest=False) -> np.ndarray:
-        """Affine view at the output size; draws at twice the size when it shrinks much."""
-        zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-        factor = 1 if nearest or zoom > 0.7 else 2
-        scaled = matrix * factor
-        scaled[:, 2] += (factor - 1) / 2
-        size = (self.width * factor, self.height * factor)
-        flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-        out = cv2.warpAffine(image, scaled, size, flags=flags, borderMode=border)
-        if factor == 1:
-            return out
-        return cv2.resize(out, (self.width, self.height), interpolation=cv2.INTER_AREA)
-
-    def _garment(self, sample, matrix, rng, kind: str) -> dict[str, np.ndarray]:
-        mask = self._warp(sample["flat"], matrix, cv2.BORDER_CONSTANT)
-        garment = self._warp(sample["garment"], matrix)
+    def _garment(self, sample, view: View, rng, kind: str) -> dict[str, np.ndarray]:
+        mask = view.picture(sample["flat"], cv2.BORDER_CONSTANT)
+        garment = view.picture(sample["garment"])
         # Garments laid flat from a worn one have no background of their own.
         if kind == "D" or rng.random() < self.config.garment_background:
             garment = _blend(background(mask.shape, rng, sample["person"]), garment, mask)
         lit = rng.random() < self.config.garment_light
         gain = np.float32(rng.uniform(0.85, 1.1)) if lit else np.float32(1)
+        garment = np.clip(garment * gain, 0, 255) / 255
         return {
-            "garment": np.clip(garment * gain, 0, 255) / 255,
+            "garment": garment,
+            "garment_fill": _filled(garment, mask),
             "garment_mask": mask[..., None],
         }
 
-    def _person(self, sample, raw: RawSample, matrix, garment_matrix) -> dict[str, np.ndarray]:
+    def _person(self, sample, raw: RawSample, view: View, garment_view: View) -> dict:
         zero = cv2.BORDER_CONSTANT
-        out = {k: self._warp(sample[k], matrix) / 255 for k in ("person", "target")}
-        out["person_mask"] = self._warp(sample["old"], matrix, zero)[..., None]
-        out["target_mask"] = self._warp(sample["new"], matrix, zero)[..., None]
-        quarter = matrix / 4
-        quarter[:, 2] -= 3 / 8
-        size = (self.width // 4, self.height // 4)
-        out["parsing"] = cv2.warpAffine(raw.parsing, quarter, size, flags=cv2.INTER_NEAREST).astype(
-            np.int64
-        )
-        half = matrix.copy()  # the flow is stored at half the canvas's size
-        half[:, :2] *= 2
-        half[:, 2] += matrix[:, :2] @ (0.5, 0.5)
-        flow = self._warp(raw.flow, half)
-        flow = flow @ garment_matrix[:, :2].T + garment_matrix[:, 2]
-        scale = np.array([self.width, self.height])
-        out["flow"] = ((flow + 0.5) / scale * 2 - 1).astype(np.float32)
+        out = {k: view.picture(sample[k]) / 255 for k in ("person", "target")}
+        out["person_mask"] = view.picture(sample["old"], zero)[..., None]
+        out["target_mask"] = view.picture(sample["new"], zero)[..., None]
+        out["parsing"] = view.labels(raw.parsing, 4).astype(np.int64)
+        flow = garment_view.forward(view.field(raw.flow, raw.person.shape[0] / raw.flow.shape[0]))
+        out["flow"] = self._normalised(flow)
         return out
 
-    def _keypoints(self, points: np.ndarray, matrix: np.ndarray, flip: bool) -> np.ndarray:
-        xy = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
-        xy = (xy + 0.5) / (self.width, self.height) * 2 - 1
+    def _normalised(self, points: np.ndarray) -> np.ndarray:
+        scale = np.array([self.width, self.height])
+        return ((points + 0.5) / scale * 2 - 1).astype(np.float32)
+
+    def _keypoints(self, points: np.ndarray, view: View, flip: bool) -> np.ndarray:
+        xy = self._normalised(view.forward(points[:, :2]))
         seen = (points[:, 2] > 0.5) & (np.abs(xy) < 1).all(1)
         out = np.concatenate([xy, seen[:, None]], 1).astype(np.float32)
         return out[list(MIRROR)] if flip else out
@@ -231,6 +227,15 @@ class Augment:
         for name in ("person", "target"):
             lit = np.clip(out[name], 0, 1) ** gamma * gain
             out[name] = np.clip(lit, 0, 1).astype(np.float32)
+
+
+def _filled(garment: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture that the runtime warps: around the garment its own colours go on."""
+    sure = cv2.erode((mask > 0.8).astype(np.uint8), np.ones((3, 3), np.uint8))
+    if not sure.any():
+        return garment
+    weight = np.clip((mask - 0.5) / 0.3, 0, 1)[..., None]
+    return garment * weight + nearest_colours(garment, sure) * (1 - weight)
 
 
 def _print(garment, flat, target, new, flow, rng) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ class Batch(NamedTuple):
 
     person: Tensor  # (3, H, W)
     garment: Tensor  # (3, H, W)
+    garment_fill: Tensor  # (3, H, W) the garment, its colours going on around it
     garment_mask: Tensor  # (1, H, W) in [0, 1]
     target: Tensor  # (3, H, W)
     person_mask: Tensor  # (1, H, W) the old garment in `person`, [0, 1]

@@ -23,10 +23,15 @@ _BAND = 16  # network rows enlarged at once: bounds the memory, and the size of 
 class Edges:
     """Where the result may differ from the input, and how it gets there."""
 
-    untouched: float = 0.1
+    untouched: float = 0.15
     """A pixel whose weight of change is at most this stays as it is, to the bit."""
-    full: float = 0.3
-    """From here on the weight of change counts in full; in between it ramps up."""
+    full: float = 0.65
+    """From here on a pixel changes in full; in between the weight ramps up."""
+    rendered: float = 0.25
+    """Up to this share of the garment, what changes is all rendered pixels."""
+    garment: float = 0.75
+    """From this share on it is all garment. Half-transparent cloth never looks right: where the
+    network is in two minds, the likelier answer alone makes the better picture."""
     feather: float = 0.03
     """Width of the fade at a side of the crop that lies inside the frame, in crop heights."""
 
@@ -71,15 +76,13 @@ def composite(
         source[..., 0], source[..., 1], layers.alpha, rest, layers.rendered * 255, layers.gain
     )
     fade_x, fade_y = _fades(box, region, frame.shape, edges.feather)
-    border = [int(channel) for channel in garment.border]
     for rows, band in _bands(maps, box, region):
         warped = cv2.remap(
             level,
             band.x,
             band.y,
             cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=border,
+            borderMode=cv2.BORDER_REPLICATE,
         )
         fade = fade_y[rows.start - region.y : rows.stop - region.y, None] * fade_x
         target = out[rows, region.x : region.right]
@@ -92,11 +95,13 @@ def _blend(
 ) -> np.ndarray:
     """Mix one band: (B, W, 3) uint8 frame and warped garment to (B, W, 3) uint8.
 
-    Where the ramp is 0 the sum below is the frame times one plus zeros, exact in float32.
+    Where the weight is 0 the sum below is the frame times one plus zeros, exact in float32.
     """
     change = band.garment + band.rest
-    ramp = np.clip((change - edges.untouched) / (edges.full - edges.untouched), 0, 1) * fade
-    garment, rendered = _three(band.garment * ramp), _three(band.rest * ramp)
+    weight = np.clip((change - edges.untouched) / (edges.full - edges.untouched), 0, 1) * fade
+    share = band.garment / np.maximum(change, 1e-3)
+    share = np.clip((share - edges.rendered) / (edges.garment - edges.rendered), 0, 1)
+    garment, rendered = _three(weight * share), _three(weight * (1 - share))
     lit = np.minimum(warped * band.gain, 255)
     mixed = frame * (1 - garment - rendered) + garment * lit + rendered * band.rendered
     return np.rint(mixed).clip(0, 255).astype(np.uint8)

@@ -1,6 +1,6 @@
 """A garment, ready to be worn: its full-size photo and what the network made of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -9,6 +9,8 @@ from dmvton.crop import Box, letterbox, sample
 from dmvton.errors import GarmentError
 from dmvton.image_io import Picture
 from dmvton.runtime import NetworkPair, to_tensor
+
+_BAND = 256  # photo rows painted at once
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class GarmentRule:
     was trained on 0.7 to 0.98."""
     loose: float = 0.72
     """A garment that fills less than this is framed anew."""
+    outside: float = 0.5
+    """Photo pixels with a mask below this are not garment."""
+    inside: float = 0.8
+    """Photo pixels with a mask above this are garment in full."""
 
 
 RULE = GarmentRule()
@@ -62,7 +68,8 @@ class Garment:
     """What ``TryOn.garment`` returns: hand it to every frame."""
 
     photo: Pyramid
-    """The full-size photo, RGB, with its smaller levels."""
+    """The full-size photo, RGB, with its smaller levels; around the garment, its own colours go on,
+    so that a warp that reaches a little too far shows no background."""
     box: Box
     """The letterbox in pixels of the photo; the flow points into it."""
     border: np.ndarray
@@ -120,7 +127,9 @@ def encode(network: NetworkPair, picture: Picture, rule: GarmentRule = RULE) -> 
             f"{rule.mask_area:.0%}); give a photo that shows one garment, large and unfolded"
         )
     closer = _framed(garment, rule)
-    return garment if closer is None else _look(network, picture, closer, border)
+    if closer is not None:
+        garment = _look(network, picture, closer, border)
+    return replace(garment, photo=Pyramid(extended(rgb, garment, rule)))
 
 
 def _look(network: NetworkPair, picture: Picture, box: Box, border: np.ndarray) -> Garment:
@@ -133,6 +142,54 @@ def _look(network: NetworkPair, picture: Picture, box: Box, border: np.ndarray) 
         mask = sample(alpha, box, network.size, np.zeros(1))
         features["garment_mask"] = (mask / np.float32(255))[None, None]
     return Garment(Pyramid(rgb), box, border, small, tensor, features)
+
+
+def nearest_colours(picture: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """For each pixel the colour of the nearest sure one, a little blurred.
+
+    Args:
+        picture: (h, w, 3) uint8 or float32.
+        sure: (h, w) uint8, not 0 where the colours are taken from; not empty.
+    """
+    _, nearest = cv2.distanceTransformWithLabels(
+        (sure == 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.zeros((nearest.max() + 1, 3), picture.dtype)
+    colours[nearest[sure > 0]] = picture[sure > 0]
+    return cv2.GaussianBlur(colours[nearest], (0, 0), 1.5)
+
+
+def extended(rgb: np.ndarray, garment: Garment, rule: GarmentRule = RULE) -> np.ndarray:
+    """The photo with the background inside the garment's box painted in the nearest garment colour.
+
+    Args:
+        rgb: (H, W, 3) uint8, the whole photo, not changed.
+        garment: its box, mask and picture.
+        rule: which masks count as garment.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    # One pixel inside the garment: its rim is mixed with what lay around it.
+    sure = cv2.erode((garment.mask > rule.inside).astype(np.uint8), np.ones((3, 3), np.uint8))
+    if not sure.any():
+        return rgb
+    fill = nearest_colours(garment.picture, sure)
+    size = (garment.box.width, garment.box.height)
+    part = garment.box.inside(*rgb.shape[:2])
+    rows = slice(part.y - garment.box.y, part.bottom - garment.box.y)
+    columns = slice(part.x - garment.box.x, part.right - garment.box.x)
+    mask = cv2.resize(np.rint(garment.mask * 255).astype(np.uint8), size)[rows, columns, None]
+    ramp = (np.arange(256) / 255 - rule.outside) / (rule.inside - rule.outside)
+    weight = np.rint(ramp.clip(0, 1) * 255).astype(np.uint16)
+    fill = cv2.resize(fill, size)[rows, columns]
+    out = rgb.copy()
+    area = out[part.y : part.bottom, part.x : part.right]
+    for start in range(0, part.height, _BAND):  # bounds the memory of large photos
+        band = slice(start, start + _BAND)
+        w = weight[mask[band]]
+        area[band] = (area[band] * w + fill[band] * (255 - w) + 127) // 255
+    return out
 
 
 def _framed(garment: Garment, rule: GarmentRule) -> Box | None:

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmvton.batch import Batch
-from dmvton.student.model import GarmentCode, TryOnOutput
+from dmvton.student.encoders import GarmentCode
+from dmvton.student.generator import TryOnOutput
 from dmvton.student.trunk import Trunk
 
 

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime as ort
 
+from dmvton import lowbit
 from dmvton.errors import CheckpointError
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "student-256x192"
 FORMAT = 1
-_FILES = ("garment.onnx", "frame.onnx")
+_GRAPHS = ("garment", "frame")
 
 GarmentFeatures = Mapping[str, np.ndarray]
 
@@ -27,11 +28,10 @@ GarmentFeatures = Mapping[str, np.ndarray]
 class Layers(NamedTuple):
     """What the network says about one crop, at network size (h, w).
 
-    ``image = alpha * clip(gain * warp(garment, flow), 0, 1)
-    + (1 - alpha) * (beta * rendered + (1 - beta) * person)``
+    The picture is ``alpha * clip(gain * warp(garment, flow), 0, 1)
+    + (1 - alpha) * (beta * rendered + (1 - beta) * person)``; ``dmvton.compose`` makes it.
     """
 
-    image: np.ndarray  # (h, w, 3) float32 in [0, 1], the try-on picture
     flow: np.ndarray  # (h, w, 2) float32 (x, y) in [-1, 1], pixel centres, into the garment box
     alpha: np.ndarray  # (h, w) float32 in [0, 1], weight of the warped garment
     beta: np.ndarray  # (h, w) float32 in [0, 1], weight of the rendered pixels among the rest
@@ -55,7 +55,8 @@ class NetworkPair:
         """Load and verify.
 
         Args:
-            folder: holds manifest.json, garment.onnx and frame.onnx; None is the packaged one.
+            folder: holds manifest.json, garment.onnx and frame.onnx, or the two packed into few
+                bits a weight as garment.lowbit and frame.lowbit; None is the packaged one.
             threads: for each graph; None takes the cores that this process may use, at most 4.
 
         Raises:
@@ -67,8 +68,8 @@ class NetworkPair:
         self.name: str = manifest["name"]
         # The layers are small: splitting them finer than this is mostly waiting for one another.
         self.threads = threads or min(4, available_cores())
-        self._garment = self._session(manifest, "garment.onnx")
-        self._frame = self._session(manifest, "frame.onnx")
+        self._garment = self._session(manifest, "garment")
+        self._frame = self._session(manifest, "frame")
         self._check_names()
 
     def encode_garment(self, garment: np.ndarray) -> dict[str, np.ndarray]:
@@ -102,9 +103,10 @@ class NetworkPair:
         maps = {name: _image_layout(value) for name, value in outputs.items()}
         return Layers(keypoints=keypoints, presence=presence, **maps)
 
-    def _session(self, manifest: dict[str, Any], name: str) -> ort.InferenceSession:
+    def _session(self, manifest: dict[str, Any], graph: str) -> ort.InferenceSession:
         """Verify one file and load the very bytes that were verified."""
-        data = read_verified(self.folder, manifest, name)
+        name = graph_file(manifest, graph)
+        data = read_graph(self.folder, manifest, graph)
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
@@ -185,7 +187,7 @@ def _checked(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
                 "sha256": str(manifest["files"][name]["sha256"]),
                 "bytes": int(manifest["files"][name]["bytes"]),
             }
-            for name in _FILES
+            for name in (graph_file(manifest, graph) for graph in _GRAPHS)
         }
         return {"name": str(manifest["name"]), "size": (height, width), "files": files}
     except (KeyError, TypeError, ValueError) as error:
@@ -193,6 +195,25 @@ def _checked(manifest: dict[str, Any], path: Path) -> dict[str, Any]:
             f"{path}: a field is missing or malformed ({error}); "
             "install the package or export the weights again"
         ) from error
+
+
+def graph_file(manifest: dict[str, Any], graph: str) -> str:
+    """The file of ``garment`` or ``frame``: packed where the manifest names a packed one."""
+    packed = graph + lowbit.ENDING
+    return packed if packed in manifest["files"] else graph + ".onnx"
+
+
+def read_graph(folder: Path, manifest: dict[str, Any], graph: str) -> bytes:
+    """The ONNX bytes of ``garment`` or ``frame``, verified, and unpacked where they are packed.
+
+    Raises:
+        CheckpointError: missing, tampered with, or not a packed network.
+    """
+    name = graph_file(manifest, graph)
+    data = read_verified(folder, manifest, name)
+    if name.endswith(lowbit.ENDING):
+        return lowbit.unpack_network(data, str(folder / name))
+    return data
 
 
 def read_verified(folder: Path, manifest: dict[str, Any], name: str) -> bytes:

@@ -9,11 +9,10 @@ import signal
 import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -22,9 +21,12 @@ from dmvton.augment import AugmentConfig
 from dmvton.batch import Batch
 from dmvton.checkpoint import load_state, save_model, save_state
 from dmvton.dataset import TryOnDataset, ViewSampler
-from dmvton.errors import CheckpointError, UsageError
+from dmvton.distil import DistilConfig, Tutor
+from dmvton.errors import UsageError
 from dmvton.losses import LossWeights, StudentLoss
-from dmvton.student.model import Student, StudentConfig
+from dmvton.networks import NETWORKS, start_from
+from dmvton.student.config import StudentConfig
+from dmvton.teacher.model import TeacherConfig
 from dmvton.train_log import TrainLog
 
 
@@ -38,8 +40,9 @@ class TrainConfig:
     """Folders of shards for training."""
     val: list[Path] = field(default_factory=list)
     """Folders of shards for validation."""
+    network: Literal["student", "teacher"] = "student"
     init: Path | None = None
-    """Checkpoint folder to start from."""
+    """Checkpoint folder to start from; a teacher may start from a student and takes what fits."""
     size: tuple[int, int] = (256, 192)
     """Height and width."""
     batch_size: int = 8
@@ -61,7 +64,9 @@ class TrainConfig:
     val_every: int = 1000
     losses: LossWeights = field(default_factory=LossWeights)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    distil: DistilConfig = field(default_factory=DistilConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
 
 
 def learning_rate(cfg: TrainConfig, step: int) -> float:
@@ -79,11 +84,14 @@ class Trainer:
         torch.manual_seed(cfg.seed)
         self.cfg, self.step, self.seconds = cfg, 0, 0.0
         # Channels last makes a CPU step a quarter faster.
-        self.model = Student(cfg.student).to(memory_format=torch.channels_last)
+        self.network = NETWORKS[cfg.network]
+        self.sizes = getattr(cfg, cfg.network)
+        self.model = self.network.build(self.sizes).to(memory_format=torch.channels_last)
         if cfg.init:
-            _load(self.model, cfg.init)
+            start_from(self.model, cfg.network, cfg.init)
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.loss = StudentLoss(cfg.losses)
+        self.tutor = Tutor(cfg.distil) if cfg.distil.teacher else None
         self.optimiser = torch.optim.AdamW(self._groups(), cfg.lr, weight_decay=cfg.weight_decay)
         self.base_rates = [g["lr"] for g in self.optimiser.param_groups]
         self.stop = False
@@ -109,9 +117,8 @@ class Trainer:
         save_state(self.cfg.out, self.step, tensors, {"seconds": self.seconds})
         folder = self.cfg.out / "ema"
         folder.mkdir(exist_ok=True)
-        save_model(
-            folder, self.ema_model(), {"student": asdict(self.cfg.student), "step": self.step}
-        )
+        config = {self.cfg.network: asdict(self.sizes), "step": self.step}
+        save_model(folder, self.ema_model(), config)
 
     def resume(self) -> bool:
         """Loads the newest state; False where there is none."""
@@ -128,9 +135,9 @@ class Trainer:
         self.step, self.seconds = meta["step"], meta["seconds"]
         return True
 
-    def ema_model(self) -> Student:
+    def ema_model(self) -> nn.Module:
         """A copy of the network with the averaged weights, in eval mode."""
-        model = Student(self.cfg.student)
+        model = self.network.build(self.sizes)
         model.load_state_dict(self.ema)
         return model.eval()
 
@@ -142,9 +149,16 @@ class Trainer:
         for group, base in zip(self.optimiser.param_groups, self.base_rates, strict=True):
             group["lr"] = base * rate
         layout = torch.channels_last
-        person, garment = (x.to(memory_format=layout) for x in (batch.person, batch.garment))
-        out, code = self.model(person, garment)
+        batch = batch._replace(
+            person=batch.person.to(memory_format=layout),
+            garment=batch.garment.to(memory_format=layout),
+        )
+        if self.tutor and _chance(self.cfg.seed, self.step) < self.cfg.distil.redress:
+            batch = self.tutor.redressed(batch)
+        out, code = self.network.look(self.model, batch)
         terms = self.loss(out, code, batch)
+        if self.tutor:
+            terms |= self.tutor.terms(out, batch)
         total = sum(terms.values())
         if not torch.isfinite(total):
             raise FloatingPointError(
@@ -171,7 +185,8 @@ class Trainer:
         """Writes down how the EMA weights do on fixed views of the validation shards."""
         cfg = self.cfg
         data = TryOnDataset(cfg.val, cfg.size, cfg.augment, seed=1, limit=128)
-        log.validate(self.ema_model(), self.loss, data, self.step)
+        model = self.ema_model()
+        log.validate(lambda b: self.network.look(model, b), self.loss, data, self.step)
 
     def run(self) -> None:
         """Trains to the last step, or until SIGTERM or SIGINT, then saves."""
@@ -182,7 +197,8 @@ class Trainer:
         data = TryOnDataset(cfg.data, cfg.size, cfg.augment, cfg.seed)
         sampler = ViewSampler(len(data), cfg.batch_size, cfg.seed, self.step)
         loader = DataLoader(data, batch_sampler=sampler, num_workers=cfg.workers,
-                            prefetch_factor=4 if cfg.workers else None)  # fmt: skip
+                            prefetch_factor=4 if cfg.workers else None,
+                            worker_init_fn=_deaf)  # fmt: skip
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "stop", True))
         self.model.train()
@@ -209,22 +225,27 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _load(model: nn.Module, folder: Path) -> None:
-    """Weights of a checkpoint folder into the network, strictly."""
-    try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise CheckpointError(
-            f"init: {folder} does not fit this network ({reason}); expected a folder with "
-            "model.safetensors of the same student sizes"
-        ) from error
+def _deaf(_worker: int) -> None:
+    """Ctrl-C reaches the whole process group: the loop has to save, with its workers alive."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
+def _chance(seed: int, step: int) -> float:
+    """A number in [0, 1) that depends on seed and step alone, so that a resumed run goes on."""
+    return float(np.random.default_rng([seed, step]).random())
+
+
+# The warp is learnt at low resolution, four times as fast, together with everything else: what the
+# generator asks of the warp is part of the lesson. The full stage adds detail.
+_WARP: dict = dict(size=(128, 96), batch_size=16, lr=1.5e-3, steps=20000)
+_FULL: dict = dict(size=(256, 192), batch_size=8, lr=4e-4, steps=20000)
 # What sets a stage apart from the defaults of `TrainConfig`.
 STAGES: dict[str, dict] = {
-    "student.low": dict(size=(128, 96), batch_size=16, lr=1.5e-3, steps=20000),
-    "student.full": dict(size=(256, 192), batch_size=8, lr=4e-4, steps=20000),
+    "teacher.warp": dict(network="teacher", **_WARP),
+    "teacher.full": dict(network="teacher", **_FULL),
+    "student.warp": _WARP,
+    "student.full": _FULL,
 }
 
 

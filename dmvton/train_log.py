@@ -1,5 +1,6 @@
 """What a training run writes down: TensorBoard scalars, validation figures and picture grids."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,8 +10,10 @@ from tqdm import tqdm
 
 from dmvton.batch import Batch
 from dmvton.losses import StudentLoss
-from dmvton.student.model import Student, TryOnOutput
+from dmvton.student.encoders import GarmentCode
+from dmvton.student.generator import TryOnOutput
 
+Look = Callable[[Batch], tuple[TryOnOutput, GarmentCode]]
 PERIOD = 50  # steps over which training terms are averaged
 
 
@@ -37,12 +40,12 @@ class TrainLog:
             self.sums, self.count = {}, 0
 
     @torch.no_grad()
-    def validate(self, model: Student, loss: StudentLoss, data: Dataset, step: int) -> None:
-        """Loss terms and pictures of a network, in eval mode, on validation samples."""
+    def validate(self, look: Look, loss: StudentLoss, data: Dataset, step: int) -> None:
+        """Loss terms and pictures on validation samples; `look` runs a network in eval mode."""
         sums: dict[str, float] = {}
         count = 0
         for batch in DataLoader(data, batch_size=8):
-            out, code = model(batch.person, batch.garment)
+            out, code = look(batch)
             terms = loss(out, code, batch)
             terms["psnr_region"] = region_psnr(out.image, batch)
             for name, value in terms.items():

@@ -140,10 +140,11 @@ class PoseSampler:
         with np.load(path, allow_pickle=False) as data:
             self.poses = data["poses"].astype(np.float32)  # (N, 24, 3)
         self.spread = spreads()
+        self.chance: np.ndarray | None = None  # (N,) of drawing each pose; None: all alike
 
     def draw(self, rng: np.random.Generator, jitter: float = 0.15) -> np.ndarray:
         """Rotation vectors (24, 3) of a random pose."""
-        pose = self.poses[rng.integers(len(self.poses))]
+        pose = self.poses[rng.choice(len(self.poses), p=self.chance)]
         if rng.random() < 0.5:
             pose = mirrored(pose)
         pose = pose + rng.normal(0, jitter, pose.shape) * np.minimum(self.spread, 0.5)

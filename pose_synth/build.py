@@ -61,7 +61,6 @@ class Banks:
         self.source, self.poses = ClothingCoParsing(data / "ccp"), PoseBank.load()
         self.keys = split.select(self.source.ids(), "persons", part)
         self.outfits: list[Outfit] = []
-        self.garments: list[Garment] = []
         self.rejects: dict[str, str] = {}
         for found in load_persons(self.source, self.poses, self.keys):
             if isinstance(found, Person):
@@ -69,18 +68,31 @@ class Banks:
             else:
                 self.rejects[found[0]] = found[1]
         self.paths = _of_part(garment_paths(data / "clothing/train", EVERY_CLASS), part)
-        tops = [p for p in self.paths if p.parent.name in KINDS]
-        for shop in load_garments(tops):
-            if isinstance(shop, Garment):
-                self.garments.append(shop)
-            else:
-                self.rejects[shop[0]] = shop[1]
+        self.garments, rejected = _tops(self.paths)
+        self.rejects |= rejected
 
     def summary(self) -> dict:
         """Counts, and the reject reasons with how often they occurred."""
         reasons = Counter(r.split(":")[0] for r in self.rejects.values())
         return {"persons": len(self.outfits), "garments": len(self.garments),
                 "rejected": dict(reasons.most_common())}  # fmt: skip
+
+
+def shop_tops(data: Path, part: str) -> list[Garment]:
+    """The usable tops of one part of the split."""
+    return _tops(_of_part(garment_paths(data / "clothing/train", EVERY_CLASS), part))[0]
+
+
+def _tops(paths: list[Path]) -> tuple[list[Garment], dict[str, str]]:
+    """Usable tops among garment photos, and the reasons of the others by key."""
+    garments: list[Garment] = []
+    rejects: dict[str, str] = {}
+    for shop in load_garments([p for p in paths if p.parent.name in KINDS]):
+        if isinstance(shop, Garment):
+            garments.append(shop)
+        else:
+            rejects[shop[0]] = shop[1]
+    return garments, rejects
 
 
 def _of_part(paths: list[Path], part: str) -> list[Path]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pose_synth.bodybank import make_body
 from pose_synth.build import BuildConfig, build
 from pose_synth.measure import outlines, poses, split
+from pose_synth.mine import MineConfig, mine
 from pose_synth.show import show
 
 # Functions whose arguments are the command's options.
@@ -22,6 +23,18 @@ def run_build(config: BuildConfig) -> None:
     print(build(config))
 
 
+def run_mine(config: MineConfig) -> None:
+    """Finds the poses on which a student fails, and writes shards with more of them."""
+    print(mine(config))
+
+
+# Commands with a configuration of their own.
+CONFIGURED: dict[str, tuple[type, Callable[..., None]]] = {
+    "build": (BuildConfig, run_build),
+    "mine": (MineConfig, run_mine),
+}
+
+
 def main(argv: list[str] | None = None) -> None:
     """Runs one synth command."""
     from jsonargparse import ArgumentParser, set_parsing_settings
@@ -29,9 +42,10 @@ def main(argv: list[str] | None = None) -> None:
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(description="The data engine.")
     commands = parser.add_subcommands()
-    one = ArgumentParser(description=run_build.__doc__)
-    one.add_class_arguments(BuildConfig)
-    commands.add_subcommand("build", one)
+    for name, (config, function) in CONFIGURED.items():
+        one = ArgumentParser(description=function.__doc__)
+        one.add_class_arguments(config)
+        commands.add_subcommand(name, one)
     for name, function in PLAIN.items():
         plain = ArgumentParser(description=(function.__doc__ or "").splitlines()[0])
         plain.add_function_arguments(function, as_positional=False)
@@ -39,7 +53,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     chosen = parser.instantiate_classes(args)
     values = chosen[chosen.subcommand].as_dict()
-    if chosen.subcommand == "build":
-        run_build(BuildConfig(**values))
+    if chosen.subcommand in CONFIGURED:
+        config, function = CONFIGURED[chosen.subcommand]
+        function(config(**values))
     else:
         PLAIN[chosen.subcommand](**values)

@@ -69,7 +69,10 @@ def _refit(outfit: Outfit, image, region, bare=None) -> Outfit:
 
 
 def _arm_band(outfit: Outfit, reach: float, width: float) -> np.ndarray:
-    """Mask of both arms from the shoulder to `reach` (share of the arm); width in torso lengths."""
+    """Mask of both arms from the shoulder to `reach` (share of the arm, past the wrist above 1).
+
+    `width` is in torso lengths.
+    """
     band = np.zeros(outfit.region.shape, np.uint8)
     length = torso_frame(outfit.points[:, :2]).length
     thick = [max(1, round(width * length * f)) for f in (1.0, 0.82)]
@@ -78,10 +81,9 @@ def _arm_band(outfit: Outfit, reach: float, width: float) -> np.ndarray:
         segment = np.linalg.norm(np.diff(joints, axis=0), axis=1)
         left = reach * segment.sum()
         part = np.zeros_like(band)
-        for (a, b), size, t in zip(
-            zip(joints, joints[1:], strict=False), segment, thick, strict=True
-        ):
-            share = min(1.0, left / (size + 1e-6))
+        for k, (size, t) in enumerate(zip(segment, thick, strict=True)):
+            a, b = joints[k], joints[k + 1]
+            share = min(left / (size + 1e-6), 1.0 if k == 0 else 2.0)
             left -= size
             if share > 0:
                 end = a + (b - a) * share
@@ -140,8 +142,8 @@ def _skin_paint(outfit: Outfit, where: np.ndarray) -> np.ndarray:
 
 def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     """Shortens sleeves to `reach`: skin is painted on the arm, background beside it."""
-    keep = _arm_band(outfit, reach, 0.3)
-    whole = _arm_band(outfit, 1.05, 0.3)
+    keep = _arm_band(outfit, reach, 0.5)
+    whole = _arm_band(outfit, 1.4, 0.5)  # wide cuffs hang past the wrist
     torso = np.zeros(outfit.region.shape, np.uint8)
     edge = np.concatenate([outfit.mesh.torso[:, 0], outfit.mesh.torso[::-1, -1]])
     cv2.fillPoly(torso, [np.round(edge).astype(np.int32)], 1)

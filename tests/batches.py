@@ -18,6 +18,7 @@ def random_batch(count: int, size: tuple[int, int], tryon: float = 1.0, seed: in
     return Batch(
         person=person,
         garment=garment,
+        garment_fill=garment.clone(),
         garment_mask=mask.clone(),
         target=target,
         person_mask=mask.clone(),

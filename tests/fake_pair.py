@@ -123,7 +123,7 @@ def frame_graph(size=SIZE, beta=0.0, gain=1.0, rendered=(0.0, 0.0, 0.0)):
             "garment_feat16": features,
         },
         {
-            **{name: _image(3, size) for name in ("image", "rendered", "gain")},
+            **{name: _image(3, size) for name in ("rendered", "gain")},
             **{name: _image(1, size) for name in ("alpha", "beta")},
             "flow": _image(2, size),
             "keypoints": [1, 13, 3],
@@ -163,10 +163,12 @@ def _layers(g, size, red, grids, middle, half, beta, gain, rendered):
     g("Mul", red, g.constant(1), name="alpha")
     flat(beta, 1, "beta")
     flat(gain, 3, "gain")
-    flat(rendered, 3, "rendered")
-    # Not the true composite: the runtime makes its own. Uses the features, as the real one does.
-    unused = g("Mul", g("ReduceMean", "garment_feat16", keepdims=1), g.constant(0))
-    g("Add", g("Mul", "garment", "garment_mask"), unused, name="image")
+    value = np.asarray(rendered, np.float32).reshape(1, -1, 1, 1)
+    # Uses all of the garment, as the real one does.
+    seen = g("ReduceMean", g("Mul", "garment", "garment_mask"), keepdims=1)
+    unused = g("Mul", g("Add", g("ReduceMean", "garment_feat16", keepdims=1), seen), g.constant(0))
+    picture = g.constant(np.broadcast_to(value, _image(3, size)))
+    g("Add", picture, unused, name="rendered")
 
 
 def write_pair(folder: Path, size=SIZE, **layers) -> Path:

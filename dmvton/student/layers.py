@@ -1,5 +1,6 @@
-"""Building blocks of the student: separable convolutions, a pyramid, a token block."""
+"""Building blocks of the student: separable convolutions, junctions, a pyramid, a token block."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -31,6 +32,37 @@ def fuse(cin: int, cout: int, kernel: int = 3) -> nn.Sequential:
     )
 
 
+class Junction(nn.Module):
+    """`fuse` of a map of half the size and of maps of this size.
+
+    A pointwise convolution commutes with up-sampling, so that the coarse part runs before it, on a
+    quarter of the pixels, and no wide concatenation is written at the fine size.
+    """
+
+    def __init__(self, coarse: int, skip: int, cout: int, kernel: int = 3, mode: str = "nearest"):
+        super().__init__()
+        self.mode = mode
+        self.coarse = nn.Sequential(nn.Conv2d(coarse, cout, 1, bias=False), nn.BatchNorm2d(cout))
+        self.skip = nn.Sequential(nn.Conv2d(skip, cout, 1, bias=False), nn.BatchNorm2d(cout))
+        self.mix = nn.Sequential(
+            nn.ReLU6(inplace=True),
+            nn.Conv2d(cout, cout, kernel, 1, kernel // 2, groups=cout, bias=False),
+            nn.BatchNorm2d(cout),
+            nn.ReLU6(inplace=True),
+        )
+
+    def forward(self, coarse: Tensor, skip: list[Tensor]) -> Tensor:
+        """Map (N, C, h, w) and maps (N, C_i, 2h, 2w) -> map (N, cout, 2h, 2w)."""
+        fine = skip[0] if len(skip) == 1 else torch.cat(skip, 1)
+        return self.mix(double(self.coarse(coarse), self.mode) + self.skip(fine))
+
+
+def double(x: Tensor, mode: str = "nearest") -> Tensor:
+    """Map (N, C, h, w) -> (N, C, 2h, 2w), `nearest` or `bilinear`."""
+    align = None if mode == "nearest" else False
+    return F.interpolate(x, scale_factor=2.0, mode=mode, align_corners=align)
+
+
 class Pyramid(nn.Module):
     """Top-down fusion of trunk features to one width at strides 4, 8, 16."""
 
@@ -42,8 +74,8 @@ class Pyramid(nn.Module):
     def forward(self, f: Features) -> tuple[Tensor, Tensor, Tensor]:
         """Features -> maps (N, width, H/s, W/s) for s in 4, 8, 16."""
         p16 = self.lateral[2](f.s16)
-        p8 = self.lateral[1](f.s8) + F.interpolate(p16, scale_factor=2.0, mode="nearest")
-        p4 = self.lateral[0](f.s4) + F.interpolate(p8, scale_factor=2.0, mode="nearest")
+        p8 = self.lateral[1](f.s8) + double(p16)
+        p4 = self.lateral[0](f.s4) + double(p8)
         return self.smooth[0](p4), self.smooth[1](p8), self.smooth[2](p16)
 
 

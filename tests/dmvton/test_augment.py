@@ -17,7 +17,10 @@ CALM = AugmentConfig(
     recolour=0, recolour_old=0, print=0, studio=0, cut=0, garment_background=0, exposure=0,
     garment_light=0,
 )  # fmt: skip
-STILL = replace(CALM, zoom=(1, 1), shift=0, rotate=0)
+STILL = replace(
+    CALM, zoom=(1, 1), shift=0, rotate=0, stretch=0, bend=0, garment_rotate=0, garment_stretch=0,
+    garment_bend=0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,9 @@ from dmvton.runtime import Layers
 
 SIZE = (64, 48)
 RNG = np.random.default_rng(0)
-HARD = Edges(untouched=0.0, full=1e-6, feather=0.0)  # no ramps: the formula alone
+# No ramps: the weights as they are.
+LINEAR = Edges(untouched=0.0, full=1.0, rendered=0.0, garment=1.0, feather=0.0)
+SHARP = Edges(feather=0.0)
 
 
 def smooth(height, width, channels=3):
@@ -37,7 +39,6 @@ def identity_flow():
 def layers(**changes):
     """Layers that change nothing, but for what is given."""
     plain = Layers(
-        image=np.zeros((*SIZE, 3), np.float32),
         flow=identity_flow(),
         alpha=np.zeros(SIZE, np.float32),
         beta=np.zeros(SIZE, np.float32),
@@ -65,7 +66,11 @@ def _without_outermost(low, high, side):
     return range(low + 1 if low > 0 else 0, high - 1 if high < side else side)
 
 
-def naive(frame, box, given, picture):
+def ramp(value, low, high):
+    return min(max((value - low) / (high - low), 0), 1)
+
+
+def naive(frame, box, given, picture, edges):
     """The composite pixel by pixel from its formula; the garment photo fills its letterbox.
 
     Without a feather, the fade at crop sides inside the frame is one pixel: the outermost.
@@ -83,16 +88,18 @@ def naive(frame, box, given, picture):
             lit = np.minimum(bilinear(picture, at_x, at_y) * bilinear(given.gain, x, y), 255)
             alpha, rest = bilinear(given.alpha, x, y), bilinear(weight_rest, x, y)
             rendered = bilinear(given.rendered, x, y) * 255
-            out[row, column] = (
-                alpha * lit + rest * rendered + (1 - alpha - rest) * frame[row, column]
-            )
+            change = ramp(alpha + rest, edges.untouched, edges.full)
+            share = ramp(alpha / max(alpha + rest, 1e-3), edges.rendered, edges.garment)
+            new = share * lit + (1 - share) * rendered
+            out[row, column] = change * new + (1 - change) * frame[row, column]
     return np.rint(out).clip(0, 255).astype(np.uint8)
 
 
+@pytest.mark.parametrize("edges", [LINEAR, SHARP])
 @pytest.mark.parametrize(
     "box", [Box(20, 10, 96, 128), Box(-31, -17, 150, 200), Box(60, 40, 33, 44), Box(5, 9, 101, 133)]
 )
-def test_equals_the_formula_pixel_by_pixel(box):
+def test_equals_the_formula_pixel_by_pixel(box, edges):
     frame, picture = smooth(150, 140), smooth(192, 144)
     y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]].astype(np.float32)
     shift = 0.2 * np.stack([np.sin(y / 9), np.cos(x / 7)], axis=-1)
@@ -107,8 +114,8 @@ def test_equals_the_formula_pixel_by_pixel(box):
     assert sampling_density(given, Box(0, 0, 300, 400), Box(0, 0, 144, 192)) < 1.4
     garment = a_garment(picture)
     garment.photo.level = lambda density: picture
-    got = composite(frame, box, given, garment, HARD).astype(int)
-    wanted = naive(frame, box, given, picture).astype(int)
+    got = composite(frame, box, given, garment, edges).astype(int)
+    wanted = naive(frame, box, given, picture, edges).astype(int)
     # cv2.remap places its samples on a grid of 1/32 pixel.
     assert np.abs(got - wanted).max() <= 2
     assert np.abs(got - wanted).mean() < 0.3
@@ -118,7 +125,7 @@ def test_identity_flow_at_equal_size_copies_the_garment():
     picture = RNG.integers(0, 256, (128, 96, 3), np.uint8)
     frame = smooth(128, 96)
     full = layers(alpha=np.ones(SIZE, np.float32))
-    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(picture), HARD)
+    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(picture), LINEAR)
     # Off the rim, where the flow of the outermost network pixels repeats.
     np.testing.assert_array_equal(out[2:-2, 2:-2], picture[2:-2, 2:-2])
 
@@ -183,7 +190,7 @@ def test_large_garment_photo_does_not_alias():
     stripes[:, ::2] = 255
     full = layers(alpha=np.ones(SIZE, np.float32))
     frame = np.zeros((128, 96, 3), np.uint8)
-    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(stripes), HARD)
+    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(stripes), LINEAR)
     assert np.abs(out[4:-4, 4:-4].astype(int) - 128).max() <= 4
 
 
@@ -201,14 +208,16 @@ def test_pyramid_levels_are_never_coarser_than_the_output():
         assert 0.99 <= left < 1.45
 
 
-def test_outside_of_the_garment_photo_is_its_border_colour():
-    """A wide photo is letterboxed; above it the letterbox shows the photo's border colour."""
+def test_outside_of_the_garment_photo_its_rim_goes_on():
+    """A wide photo is letterboxed; above it the photo's outermost pixels go on."""
     picture = np.full((48, 96, 3), (10, 200, 30), np.uint8)
+    picture[:, 48:] = (200, 10, 90)
     picture[8:-8, 8:-8] = 0
     full = layers(alpha=np.ones(SIZE, np.float32))
     frame = np.zeros((128, 96, 3), np.uint8)
-    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(picture), HARD)
-    assert (out[10, 10:-10] == (10, 200, 30)).all()
+    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(picture), LINEAR)
+    assert (out[10, 10:45] == (10, 200, 30)).all()
+    assert (out[10, 52:-10] == (200, 10, 90)).all()
     assert (out[64, 30:-30] == 0).all()
 
 

@@ -98,7 +98,12 @@ def grid_sample_users(path):
     )
 
 
+# They put other operators in the place of this one, or record calls of it.
+REWRITERS = (ROOT / "export" / "mobile", ROOT / "benchmarks" / "backends")
+
+
 def test_flow_is_the_only_caller_of_grid_sample():
     assert grid_sample_users(FLOW)
     paths = {path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
-    assert not [path for path in paths - {FLOW} if grid_sample_users(path)]
+    others = [path for path in paths - {FLOW} if grid_sample_users(path)]
+    assert not [p for p in others if not any(p.is_relative_to(folder) for folder in REWRITERS)]

@@ -5,7 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from dmvton.losses import LossWeights, StudentLoss
-from dmvton.student.model import GarmentCode, Pose, Student, StudentConfig, TryOnOutput
+from dmvton.student.config import StudentConfig
+from dmvton.student.encoders import GarmentCode, Pose
+from dmvton.student.generator import TryOnOutput
+from dmvton.student.model import Student
 from tests.batches import random_batch
 
 SIZE = (64, 48)

@@ -23,7 +23,7 @@ def test_layers_have_the_shapes_of_the_contract(fake_weights):
     person, garment = (to_tensor(rng.integers(0, 256, (256, 192, 3), np.uint8)) for _ in "pg")
     layers = network.run(person, garment, network.encode_garment(garment))
     assert network.size == (256, 192)
-    assert layers.image.shape == layers.rendered.shape == layers.gain.shape == (256, 192, 3)
+    assert layers.rendered.shape == layers.gain.shape == (256, 192, 3)
     assert layers.flow.shape == (256, 192, 2) and np.abs(layers.flow).max() <= 1
     assert layers.alpha.shape == layers.beta.shape == (256, 192)
     assert layers.keypoints.shape == (13, 3)

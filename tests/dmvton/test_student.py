@@ -4,7 +4,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dmvton.flow import warp
 from dmvton.losses import LossWeights, StudentLoss
-from dmvton.student.model import Student, StudentConfig
+from dmvton.student.config import StudentConfig
+from dmvton.student.model import Student
 from dmvton.student.trunk import PRETRAINED, Trunk
 from tests.batches import random_batch
 from tests.dmvton.model_contract import ModelContract

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,8 @@ from dmvton.checkpoint import load_state, save_model
 from dmvton.dataset import TryOnDataset
 from dmvton.errors import CheckpointError, UsageError
 from dmvton.losses import LossWeights
-from dmvton.student.model import Student, StudentConfig
+from dmvton.student.config import StudentConfig
+from dmvton.student.model import Student
 from dmvton.train import STAGES, TrainConfig, Trainer, check, learning_rate, train
 from dmvton.train_log import picture_grid, region_psnr
 from export.pair import load_student
@@ -59,7 +61,7 @@ module.main(sys.argv[2:])
 
 def command(out, shards, *more):
     return [
-        *("--stage", "student.low", "--out", str(out), "--data", f"[{shards}]"),
+        *("--stage", "student.warp", "--out", str(out), "--data", f"[{shards}]"),
         *("--size", "[64,48]", "--batch_size", "2", "--steps", str(STEPS), "--workers", "0"),
         *("--warmup", "2", "--save_minutes", "0", "--student.width", "8"),
         *("--student.decoder", "[8,8,8,8,8]", "--student.tokens", "1"),
@@ -102,6 +104,29 @@ def test_killed_run_goes_on_to_exactly_the_same_weights(runs):
     assert [name for name in one if not torch.equal(one[name], two[name])] == []
     emas = [load_file(runs / name / "ema" / "model.safetensors") for name in ("resumed", "whole")]
     assert all(torch.equal(emas[0][name], emas[1][name]) for name in emas[0])
+
+
+def test_interrupt_of_the_whole_group_saves_the_step_it_is_at(shards, tmp_path):
+    """Ctrl-C reaches the workers that load data too; the run saves and ends in peace."""
+    arguments = command(tmp_path / "run", shards, "--steps", "100000", "--workers", "1",
+                        "--save_minutes", "60", "--val_every", "1000000")  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, "-1", *arguments], cwd=ROOT, start_new_session=True, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        seen = ""
+        while "/100000" not in seen or " 0/100000" in seen[-60:]:  # until a step is done
+            chunk = process.stderr.read(20)
+            assert chunk, seen
+            seen += chunk
+        os.killpg(process.pid, signal.SIGINT)
+        _, rest = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 0, rest
+    assert load_state(tmp_path / "run")[1]["step"] > 0
 
 
 def test_training_moved_the_weights(runs):
@@ -158,7 +183,7 @@ def test_size_that_does_not_suit_is_refused_before_anything_is_written(tmp_path,
 def test_starts_from_given_weights_or_says_why_not(tmp_path, shards):
     torch.manual_seed(9)
     given = Student(TINY)
-    save_model(tmp_path, given, {})
+    save_model(tmp_path, given, {"student": {}})
     trainer = Trainer(config(tmp_path / "run", shards, init=tmp_path))
     assert all(torch.equal(v, trainer.ema[k]) for k, v in given.state_dict().items())
     wider = replace(TINY, width=16)

@@ -1,0 +1,75 @@
+"""The generator: composite weights and pixels from person maps and a warp."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dmvton.flow import upsample, warp
+from dmvton.student.config import StudentConfig
+from dmvton.student.encoders import GarmentCode, PersonMaps, Pose
+from dmvton.student.layers import Junction, fuse, separable
+from dmvton.student.trunk import CHANNELS
+from dmvton.student.warper import Warp
+
+
+class TryOnOutput(NamedTuple):
+    """The try-on picture and what it was made of, at the crop's size (H, W)."""
+
+    image: Tensor  # (N, 3, H, W) in [0, 1]
+    flow: Tensor  # (N, 2, H, W) crop -> garment picture, see dmvton.flow
+    alpha: Tensor  # (N, 1, H, W) weight of the warped garment, [0, 1]
+    beta: Tensor  # (N, 1, H, W) weight of the rendered pixels among the rest, [0, 1]
+    rendered: Tensor  # (N, 3, H, W) in [0, 1]
+    gain: Tensor  # (N, 3, H, W) fold light on the garment, about 1
+    warped: Tensor  # (N, 3, H, W) the warped garment without gain
+    flows: tuple[Tensor, ...]  # flows at strides 16, 16, 8, 4, coarse to fine
+    pose: Pose
+    parsing: Tensor  # (N, classes, H/4, W/4) logits of the target's parsing
+
+
+class Generator(nn.Module):
+    """A decoder on the person trunk's own features, and the three-way composite."""
+
+    def __init__(self, cfg: StudentConfig):
+        super().__init__()
+        w, (c16, c8, c4, c2, c1) = cfg.width, cfg.decoder
+        self.d16 = nn.Sequential(fuse(3 * w, c16, 5), separable(c16, c16))
+        self.d8, self.s8 = Junction(c16, 2 * w, c8, 5), separable(c8, c8)
+        self.d4, self.s4 = Junction(c8, 2 * w, c4), separable(c4, c4)
+        self.d2, self.s2 = Junction(c4, CHANNELS[0] + 7, c2), separable(c2, c2)
+        self.d1 = Junction(c2, 3, c1)
+        self.out = nn.Conv2d(c1, 6, 1)
+        self.parsing = nn.Conv2d(c4, cfg.parsing_classes, 1)
+
+    def forward(
+        self, person: Tensor, garment: Tensor, code: GarmentCode, maps: PersonMaps, warped: Warp,
+        pose: Pose, fill: Tensor | None = None,
+    ) -> TryOnOutput:  # fmt: skip
+        """Crop and garment picture (N, 3, H, W) in [0, 1], and what was made of them.
+
+        `fill` is the picture to warp, as in `Batch.garment_fill`; the garment's own by default.
+        """
+        # At half the size: sampling costs by the pixel, and the flow has no finer detail.
+        source = F.avg_pool2d(torch.cat([garment, code.mask.sigmoid()], 1), 2)
+        half = warp(source, upsample(warped.flow, 2).clamp(-1, 1))  # (N, 4, H/2, W/2)
+        x = self.d16(torch.cat([maps.p16, warped.h16, warped.seen], 1))
+        x = self.s8(self.d8(x, [maps.p8, warped.h8]))
+        x = self.s4(self.d4(x, [maps.p4, warped.h4]))
+        parsing = self.parsing(x)  # (N, classes, H/4, W/4)
+        x = self.s2(self.d2(x, [maps.p2, F.avg_pool2d(person, 2), half]))
+        raw = self.out(self.d1(x, [person]))  # (N, 6, H, W)
+        flow = upsample(warped.flow, 4).clamp(-1, 1)
+        cloth = warp(garment if fill is None else fill, flow)
+        return composite(raw, person, cloth, flow, warped.flows, pose, parsing)
+
+
+def composite(raw, person, warped, flow, flows, pose: Pose, parsing) -> TryOnOutput:
+    """Three-way composite: warped garment, rendered pixels, the person's own pixels."""
+    rendered = raw[:, :3].sigmoid()
+    alpha, beta = raw[:, 3:4].sigmoid(), raw[:, 4:5].sigmoid()
+    gain = (0.8 * raw[:, 5:6].tanh()).exp().expand(-1, 3, -1, -1)
+    dressed = (warped * gain).clamp(0, 1)
+    image = alpha * dressed + (1 - alpha) * (beta * rendered + (1 - beta) * person)
+    return TryOnOutput(image, flow, alpha, beta, rendered, gain, warped, flows, pose, parsing)
