@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-EXTRAS := train,synth,export,app,dev
+EXTRAS := train,synth,export,app,serve,dev
 
 PERSON  ?= $(firstword $(wildcard examples/person.jpg examples/person_astronaut.jpg))
 GARMENT ?= $(firstword $(wildcard examples/garment.jpg examples/garment_striped.jpg))

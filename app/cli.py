@@ -26,7 +26,7 @@ COMMANDS = {
     "try": Command("app.try_on", "put a garment photo on a person photo"),
     "video": Command("app.video", "put a garment photo on the person in a video", "app"),
     "demo": Command("app.demo", "web page with photo and webcam try-on", "app"),
-    "serve": Command("app.serve", "HTTP and WebSocket server", "app"),
+    "serve": Command("app.serve", "HTTP and WebSocket server", "serve"),
     "synth": Command("pose_synth.cli", "make training data", "synth"),
     "train": Command("dmvton.train", "train the networks", "train"),
     "eval": Command("benchmarks.evaluate", "measure quality on held-out data", "train"),

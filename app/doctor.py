@@ -23,7 +23,8 @@ _EXTRAS = {
     "synth": ("scipy", "numba", "ai_edge_litert"),
     "export": ("torch", "onnx", "safetensors"),
     "tensorrt": ("tensorrt_rtx",),
-    "app": ("gradio",),
+    "app": ("gradio", "av", "websockets", "prometheus_client"),
+    "serve": ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client"),
 }
 
 
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("extras")
     for extra in _EXTRAS:
         print(f"  {extra:10}{_extra_state(extra)}")
+    print("phones: browsers give a camera only to pages over https; see docs/SERVING.md")
     return 0 if sound else 1
 
 

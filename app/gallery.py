@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
+from app.engine.codec import shrunk
 from dmvton.image_io import Picture, read_picture
 
 STATIC = Path(__file__).parent / "static"
@@ -30,13 +30,3 @@ def offered_garments(folder: Path = STATIC / "garments") -> list[GarmentPhoto]:
 def garment_photo(name: str, picture: Picture) -> GarmentPhoto:
     """A photo with its thumbnail."""
     return GarmentPhoto(name, picture, shrunk(picture.rgb, _THUMBNAIL_SIDE))
-
-
-def shrunk(image: np.ndarray, side: int) -> np.ndarray:
-    """The picture itself, or a smaller copy: (H, W[, C]) uint8 to at most ``side`` a side."""
-    height, width = image.shape[:2]
-    if max(height, width) <= side:
-        return image
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -91,7 +91,7 @@ def launch_options() -> dict[str, Any]:
         "app_kwargs": {"middleware": [_middleware()]},
         "max_file_size": MAX_UPLOAD,
         "max_threads": 2 * STREAMS,
-        "state_session_capacity": LIMITS.sessions,
+        "state_session_capacity": LIMITS.streams,
         "show_error": False,
         "share": False,
         "footer_links": [],

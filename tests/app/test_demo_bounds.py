@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from app.body_limit import BodyLimit
-from app.gallery import shrunk
-from app.session import Meter, SessionLimits, Sessions
+from app.engine.codec import shrunk
+from app.engine.live import Meter
+from app.session import SessionLimits, Sessions
 from dmvton.image_io import read_picture
 from tests.fake_pair import person_picture
 
@@ -21,7 +22,7 @@ PERSON = person_picture(600, 500, (180, 200, 120, 160))
 
 def test_sessions_are_bounded_and_expire(fake_tryon):
     now = [0.0]
-    sessions = Sessions(fake_tryon, SessionLimits(sessions=2, idle_s=10), clock=lambda: now[0])
+    sessions = Sessions(fake_tryon, SessionLimits(streams=2, idle_s=10), clock=lambda: now[0])
     first = sessions.get("a")
     sessions.get("b")
     assert sessions.get("a") is first

@@ -1,0 +1,45 @@
+"""Following one person through a video, in two steps that may overlap from frame to frame."""
+
+import numpy as np
+
+from app.engine.steady import Steady
+from dmvton.errors import NoPersonError
+from dmvton.garment import Garment
+from dmvton.locate import View
+from dmvton.tryon import Stream, TryOn
+
+
+class Follower(Stream):
+    """A ``Stream`` that keeps still what stands still, and whose network run is a call of its own.
+
+    While one frame is drawn (``dmvton.tryon.dress``), the next can be looked at by another worker.
+    """
+
+    def __init__(self, engine: TryOn, garment: Garment):
+        """Start without a person."""
+        super().__init__(engine, garment)
+        self._steady = Steady()
+
+    def look(self, rgb: np.ndarray) -> View | None:
+        """Find the person in the next frame.
+
+        Args:
+            rgb: (H, W, 3) uint8; a change of size starts afresh.
+
+        Returns:
+            What ``dmvton.tryon.dress`` draws, or None while nobody is in view.
+        """
+        if rgb.shape != self._shape:
+            self.reset()
+            self._shape = rgb.shape
+        view = self._followed(rgb)
+        if view is None:
+            self._steady.reset()
+            try:
+                view = self._locator.find(rgb, self.garment)
+            except NoPersonError:
+                return None
+        target = self._locator.next_box(rgb, view)
+        if target is not None:
+            self._tracker.update(target)
+        return self._steady(rgb, view, self.garment)
