@@ -1,0 +1,1 @@
+"""What `dmvton eval` is made of: data, contenders, measures, report, gate."""

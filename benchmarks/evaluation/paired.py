@@ -1,0 +1,123 @@
+"""Paired: the input shows the person in another garment, the target is the untouched photo."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from benchmarks.evaluation.contenders import Cloth, Contender, Known
+from benchmarks.evaluation.metrics import psnr, ssim
+from benchmarks.evaluation.protocol import Pair, crop
+from benchmarks.evaluation.regions import arms
+from benchmarks.evaluation.rows import Row
+from dmvton.shards import RawSample
+from pose_synth.labels import Parsing
+
+SIZE = (256, 192)  # height and width of the hips-up crop
+_FILL = 0.88  # of the garment photo's tighter side, as the runtime frames it
+_MARGIN = 15  # pixels around the garments that belong to neither side
+_LEAST = 200  # pixels of a garment region that can be measured
+_LEAST_SLEEVE = 80  # pixels of arm that change between cloth and skin
+
+
+class View(NamedTuple):
+    """A sample as the contenders get it."""
+
+    person: np.ndarray  # (256, 192, 3) uint8
+    target: np.ndarray  # (256, 192, 3) uint8
+    cloth: Cloth
+    points: np.ndarray  # (13, 3)
+    old: np.ndarray  # (256, 192) bool, the input's garment
+    new: np.ndarray  # (256, 192) bool, the target's
+    parsing: np.ndarray  # (256, 192) uint8 of the target
+
+    @property
+    def known(self) -> Known:
+        """What a contender may be told: the parsing is right outside of both garments."""
+        return Known(self.points, self.old, self.parsing)
+
+
+def view(pair: Pair) -> View:
+    """The crop that the runtime would choose, and the garment on white."""
+    raw = pair.raw
+    points = raw.keypoints.copy()
+    points[:, 0] -= (raw.person.shape[1] - SIZE[1]) // 2
+    points[:, 1] -= (raw.person.shape[0] - SIZE[0]) // 2
+    maps = (crop(m, SIZE) for m in (raw.person_mask, raw.target_mask))
+    old, new = (m > 127 for m in maps)
+    return View(
+        crop(raw.person, SIZE), crop(raw.target, SIZE), _cloth(raw, pair.id), points, old, new,
+        crop(raw.parsing, SIZE),
+    )  # fmt: skip
+
+
+def _cloth(raw: RawSample, key: str) -> Cloth:
+    """The garment on white, framed as the runtime frames it."""
+    x, y, w, h = cv2.boundingRect((raw.garment_mask > 127).astype(np.uint8))
+    zoom = _FILL * min(SIZE[1] / w, SIZE[0] / h)
+    shift = np.array([SIZE[1], SIZE[0]]) / 2 - zoom * np.array([x + w / 2, y + h / 2])
+    matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
+    size = SIZE[::-1]
+    mask = cv2.warpAffine(raw.garment_mask, matrix, size)[..., None] / 255.0
+    image = cv2.warpAffine(raw.garment, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    rgb = np.round(image * mask + 255 * (1 - mask)).astype(np.uint8)
+    return Cloth(rgb, mask[..., 0] > 0.5, key)
+
+
+def usable(seen: View) -> bool:
+    """Whether there is a garment region to measure."""
+    return int((seen.old | seen.new).sum()) >= _LEAST
+
+
+def measure(result: np.ndarray, seen: View) -> dict[str, float]:
+    """All paired figures of one result (256, 192, 3) uint8."""
+    from benchmarks.evaluation.features import perceptual
+
+    region = seen.old | seen.new
+    outside = cv2.dilate(region.astype(np.uint8), np.ones((_MARGIN, _MARGIN), np.uint8)) == 0
+    out = {}
+    maps = {"ssim": ssim(result, seen.target), "perceptual": perceptual(result, seen.target)}
+    for name, values in maps.items():
+        out[name] = float(values.mean())
+        out[f"{name}_region"] = float(values[region].mean())
+        out[f"{name}_outside"] = float(values[outside].mean()) if outside.any() else float("nan")
+    out["psnr"] = psnr(result, seen.target)
+    out["psnr_region"] = psnr(result, seen.target, region)
+    out["psnr_outside"] = _psnr(result, seen.target, outside, 1)
+    bared, covered = sleeves(seen)
+    out["skin_psnr"] = _psnr(result, seen.target, bared, _LEAST_SLEEVE)
+    out["sleeve_psnr"] = _psnr(result, seen.target, covered, _LEAST_SLEEVE)
+    return out
+
+
+def sleeves(seen: View) -> tuple[np.ndarray, np.ndarray]:
+    """Where arms must be bared and where they must be covered: two masks (256, 192) bool."""
+    arm = arms(seen.points, SIZE)
+    bared = arm & seen.old & ~seen.new & (seen.parsing == Parsing.SKIN)
+    return bared, arm & seen.new & ~seen.old
+
+
+def _psnr(result: np.ndarray, target: np.ndarray, where: np.ndarray, least: int) -> float:
+    return psnr(result, target, where) if where.sum() >= least else float("nan")
+
+
+def run(contenders: list[Contender], samples: Iterable[Pair]) -> dict[str, list[Row]]:
+    """Rows of every contender."""
+    rows: dict[str, list[Row]] = {c.name: [] for c in contenders}
+    for pair in samples:
+        seen = view(pair)
+        if not usable(seen):
+            continue
+        for contender in contenders:
+            result = contender.crop(seen.person, seen.cloth, seen.known)
+            rows[contender.name].append(Row(pair.id, pair.person, measure(result, seen)))
+    return rows
+
+
+def strip(pair: Pair, contenders: list[Contender]) -> list[tuple[str, np.ndarray]]:
+    """Pictures of one sample for the report, with captions."""
+    seen = view(pair)
+    out = [("input", seen.person), ("garment", seen.cloth.rgb), ("target", seen.target)]
+    out += [(c.name, c.crop(seen.person, seen.cloth, seen.known)) for c in contenders]
+    return out
