@@ -1,30 +1,56 @@
-"""`dmvton export`: one command a format."""
+"""`dmvton export`: one command a format.
 
-import shutil
-from pathlib import Path
+A dict of functions, each imported only when it is called: they need different packages.
+"""
 
-from export.pair import export_pair, load_student
+import importlib
+from typing import NamedTuple
+
+from dmvton.errors import UsageError
 
 
-def onnx(checkpoint: Path, out: Path, size: tuple[int, int] = (256, 192)) -> None:
-    """Exports a checkpoint as the ONNX pair of the runtime.
+class Format(NamedTuple):
+    """Where a command lives: a function whose arguments are the command's options."""
 
-    Args:
-        checkpoint: folder with config.json and model.safetensors.
-        out: folder for garment.onnx, frame.onnx and manifest.json.
-        size: height and width, multiples of 16.
-    """
-    name = f"student-{size[0]}x{size[1]}"
-    manifest = export_pair(load_student(checkpoint), size, out, name)
-    for file in ("config.json", "model.safetensors"):
-        if (checkpoint / file).resolve() != (out / file).resolve():
-            shutil.copyfile(checkpoint / file, out / file)
-    total = sum(f["bytes"] for f in manifest["files"].values())
-    print(f"{out}: {total / 1e6:.1f} MB, largest error against torch {manifest['parity']}")
+    function: str  # module:name
+    about: str
+
+
+FORMATS = {
+    "onnx": Format("export.commands:onnx", "the pair that the runtime reads, fp32 or fp16"),
+    "int8": Format("export.commands:int8", "quantised within a quality gate, for TensorRT"),
+    "fp8": Format("export.commands:fp8", "the same in 8-bit floats, for GPUs from SM89 on"),
+    "lowbit": Format("export.lowbit.command:lowbit", "1 to 8 bits a weight, a small download"),
+    "tensorrt": Format("export.trt.commands:tensorrt", "TensorRT engines, made without a GPU"),
+}
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs one export command."""
+    """Runs one export command.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    words = list(argv or [])
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: dmvton export FORMAT [options]\n\nformats:")
+        print("\n".join(f"  {name:12}{known.about}" for name, known in FORMATS.items()))
+        return
+    if words[0] not in FORMATS:
+        raise UsageError(f"unknown format {words[0]!r}; expected one of {', '.join(FORMATS)}")
     from jsonargparse import CLI
 
-    CLI({"onnx": onnx}, args=argv, as_positional=False)
+    module, _, name = FORMATS[words[0]].function.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    CLI({words[0]: function}, args=join_size(words), as_positional=False)
+
+
+def join_size(words: list[str]) -> list[str]:
+    """`--size 256 192` as the parser reads a pair: `--size [256,192]`."""
+    if "--size" not in words:
+        return words
+    at = words.index("--size") + 1
+    pair = words[at : at + 2]
+    if len(pair) < 2 or not all(word.isdigit() for word in pair):
+        return words
+    return [*words[:at], f"[{pair[0]},{pair[1]}]", *words[at + 2 :]]

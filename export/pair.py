@@ -230,7 +230,7 @@ def trace(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns about sizes that are constant here
         torch.onnx.export(
-            # In eval mode itself, or else the exporter puts the student back to training afterwards.
+            # In eval mode itself, or else the exporter puts the student back to training.
             module(student).eval(), tuple(torch.from_numpy(feed[n]) for n in inputs), stream,
             opset_version=opset, dynamo=False, dynamic_axes=axes,
             input_names=list(inputs), output_names=list(outputs),

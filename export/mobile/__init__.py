@@ -1,0 +1,1 @@
+"""The network in the formats of phones, browsers and other CPU runtimes."""

@@ -1,0 +1,189 @@
+"""A conversion as a folder: checked against ONNX Runtime before anything is written."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+
+from dmvton import __version__
+from dmvton.errors import CheckpointError
+from export.files import staged, write_json
+from export.mobile.graphs import Feed, Graph, Signature
+from export.mobile.target import Options, Runner, Target, check, require, versions
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+# Largest difference to ONNX Runtime that another order of sums may give, by the weights' type.
+TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}
+
+
+class Reference(NamedTuple):
+    """Inputs of a graph and what ONNX Runtime makes of them."""
+
+    feed: Feed
+    outputs: dict[str, np.ndarray]
+
+
+References = Mapping[str, Sequence[Reference]]  # by graph
+
+
+def references(graphs: Sequence[Graph], feeds: Iterable[Feed]) -> References:
+    """What ONNX Runtime makes of some inputs; a graph is fed the outputs of those before it."""
+    found: dict[str, list[Reference]] = {graph.name: [] for graph in graphs}
+    sessions = [ort.InferenceSession(str(g.onnx), providers=["CPUExecutionProvider"])
+                for g in graphs]  # fmt: skip
+    for given in feeds:
+        known = dict(given)
+        for graph, session in zip(graphs, sessions, strict=True):
+            feed = {name: known[name] for name in graph.inputs}
+            outputs = session.run(list(graph.outputs), feed)
+            known |= dict(zip(graph.outputs, outputs, strict=True))
+            found[graph.name].append(Reference(feed, {n: known[n] for n in graph.outputs}))
+    return found
+
+
+def errors(runner: Runner, references: Sequence[Reference]) -> dict[str, float]:
+    """Largest absolute difference by output, NaN where a number is none."""
+    found: dict[str, float] = {}
+    for feed, expected in references:
+        runner.feed(feed)
+        runner.run()
+        for name, value in runner.read().items():
+            error = float(np.abs(value - expected[name]).max())
+            found[name] = float(np.maximum(found.get(name, 0.0), error))
+    return found
+
+
+def convert(
+    target: Target, graphs: Sequence[Graph], options: Options, known: References, out: Path
+) -> dict:
+    """Converts, compares and writes; the folder is as it was unless everything holds.
+
+    Args:
+        target: the format.
+        graphs: in the order in which they run.
+        options: how to convert.
+        known: what is compared, where the format runs here.
+        out: folder, made where missing.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        MissingExtraError: a package is missing.
+        UsageError: the format lacks an option.
+        ConversionError: the converter fails.
+        CheckpointError: the conversion and ONNX Runtime disagree.
+        OutputError: the folder cannot be written.
+    """
+    check(target, options)
+    require(target)
+    with staged(out) as folder:
+        for graph in graphs:
+            target.convert(graph, folder, options)
+        parity = _compared(target, graphs, options, known, folder)
+        manifest = _manifest(target, graphs, options, parity, folder)
+        write_json(folder / MANIFEST, manifest)
+        for path in folder.iterdir():
+            if path.is_dir():  # an .mlpackage; a folder cannot be moved onto one
+                shutil.rmtree(out / path.name, ignore_errors=True)
+    return manifest
+
+
+def _compared(target, graphs, options, known, folder) -> dict[str, dict[str, float]] | None:
+    """Largest errors by graph and output; None where the format cannot run here."""
+    if target.obstacle() is not None:
+        return None
+    found = {}
+    for graph in graphs:
+        runner = target.load(graph.name, graph.signature, folder, threads=1)
+        found[graph.name] = errors(runner, known[graph.name])
+    allowed = TOLERANCE[options.precision]
+    wrong = {
+        f"{graph}.{name}": f"{error:.1e}"
+        for graph, by_name in found.items()
+        for name, error in by_name.items()
+        if not error <= allowed  # so that NaN is refused
+    }
+    if wrong:
+        raise CheckpointError(
+            f"{target.name} and ONNX Runtime differ: {wrong}, expected under {allowed}; nothing "
+            "was written. Try the other --sampling, or other versions of the converter"
+        )
+    return found
+
+
+def _manifest(target, graphs, options, parity, folder: Path) -> dict:
+    """What the folder holds, from what and how it was made, and how well it agrees."""
+    return {
+        "format": FORMAT,
+        "target": target.name,
+        "dmvton": __version__,
+        "versions": versions(target),
+        "options": asdict(options),
+        "graphs": {
+            graph.name: {"source_sha256": graph.digest, **graph.signature._asdict()}
+            for graph in graphs
+        },
+        "files": {
+            str(path.relative_to(folder)): {
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "bytes": path.stat().st_size,
+            }
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+        "parity": parity,
+        "not_run": target.obstacle(),
+        "placement": {g.name: target.placement(g.name, folder)._asdict() for g in graphs},
+    }
+
+
+class Package(NamedTuple):
+    """A folder made by `convert`, verified."""
+
+    folder: Path
+    manifest: dict
+    signatures: dict[str, Signature]  # by graph
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files but the manifest."""
+        return sum(entry["bytes"] for entry in self.manifest["files"].values())
+
+
+def opened(folder: Path, target: Target) -> Package:
+    """Reads a folder made by `convert` and verifies its files.
+
+    Raises:
+        CheckpointError: it is none, of another target or format, or a file was changed.
+    """
+    remedy = f"make it again with `dmvton export {target.name}`"
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        told = (manifest["format"], manifest["target"])
+        signatures = {
+            name: Signature(*({k: tuple(v) for k, v in graph[side].items()}
+                              for side in Signature._fields))
+            for name, graph in manifest["graphs"].items()
+        }  # fmt: skip
+        expected = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+        found = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in expected}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{folder}: no conversion that can be read ({type(error).__name__}: {error}); {remedy}"
+        ) from error
+    if told != (FORMAT, target.name):
+        raise CheckpointError(
+            f"{folder}: holds {told[1]} of format {told[0]}, expected {target.name} of format "
+            f"{FORMAT}; {remedy}"
+        )
+    if changed := [name for name in expected if found[name] != expected[name]]:
+        raise CheckpointError(f"{folder}: {', '.join(changed)} changed since; {remedy}")
+    return Package(folder, manifest, signatures)
