@@ -42,7 +42,13 @@ def main(argv: list[str] | None = None) -> None:
 
     module, _, name = FORMATS[words[0]].function.partition(":")
     function = getattr(importlib.import_module(module), name)
-    CLI({words[0]: function}, args=join_size(words), as_positional=False)
+    CLI({words[0]: function}, args=join_size(spelled(words)), as_positional=False)
+
+
+def spelled(words: list[str]) -> list[str]:
+    """`--max-batch` is `--max_batch` to the parser."""
+    return [f"--{w[2:].replace('-', '_')}" if w.startswith("--") and "=" not in w else w
+            for w in words]  # fmt: skip
 
 
 def join_size(words: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from onnx import ModelProto
 
 from dmvton.errors import CheckpointError
-from export.graph import parameter_count, weighted_layers
+from export.graph import WEIGHTED, parameter_count
 from export.trt.backend import Backend
 
 # What the kernels of a layer may add to an engine. Measured with TensorRT-RTX 1.7: 30 kB in fp32
@@ -32,7 +32,9 @@ def size_ceiling(model: ModelProto) -> int:
     Its weights in fp32 and some kernel code for each layer. Quantised depthwise convolutions are
     expanded to dense ones and break it.
     """
-    return 4 * parameter_count(model) + CODE_PER_LAYER * len(weighted_layers(model))
+    # By operator, not by initializer: quantised weights reach their layer through a node.
+    layers = sum(node.op_type in WEIGHTED for node in model.graph.node)
+    return 4 * parameter_count(model) + CODE_PER_LAYER * layers
 
 
 def build_engine(

@@ -41,12 +41,12 @@ def tensorrt(
         timing_cache: file of kernel timings, for classic only.
     """
     if max_batch < 1:
-        raise UsageError(f"got --max-batch {max_batch}, expected 1 or more")
+        raise UsageError(f"got --max_batch {max_batch}, expected 1 or more")
     pair = read_pair(onnx)
     if max_batch > 1 and pair.note["batch"] != "dynamic":
         raise UsageError(
-            f"got --max-batch {max_batch}, but {onnx} computes one picture at a time; export it "
-            "with --batch dynamic, or leave --max-batch at 1"
+            f"got --max_batch {max_batch}, but {onnx} computes one picture at a time; export it "
+            "with --batch dynamic, or leave --max_batch at 1"
         )
     models = in_precision(pair, precision)
     backend = load_backend(builder)
@@ -114,7 +114,7 @@ def read_timings(path: Path | None) -> bytearray | None:
     try:
         return bytearray(path.read_bytes()) if path.exists() else bytearray()
     except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}; name another --timing-cache") from error
+        raise CheckpointError(f"{path}: {error.strerror}; name another --timing_cache") from error
 
 
 def save_timings(path: Path | None, cache: bytearray | None) -> None:
@@ -130,4 +130,4 @@ def save_timings(path: Path | None, cache: bytearray | None) -> None:
         partial.write_bytes(cache)
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}; name another --timing-cache") from error
+        raise OutputError(f"{path}: {error.strerror}; name another --timing_cache") from error

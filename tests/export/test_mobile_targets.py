@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx.reference import ReferenceEvaluator
 
 from dmvton.checkpoint import save_model
 from dmvton.student.config import StudentConfig
@@ -76,10 +77,9 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", ["ncnn", "openvino", "web"])
-def test_command_converts_the_student(name, checkpoint, tmp_path, capsys):
-    target = installed(name)
-    getattr(commands, name)(checkpoint, tmp_path, (64, 48))
+def test_command_converts_the_student(checkpoint, tmp_path, capsys):
+    target = installed("ncnn")
+    commands.ncnn(checkpoint, tmp_path, (64, 48))
     assert "largest error against ONNX Runtime" in capsys.readouterr().out
     package = opened(tmp_path, target)
     assert set(package.signatures) == {"garment", "frame"}
@@ -143,7 +143,7 @@ def test_largest_value_of_a_map_becomes_a_pooling(keep):
     model = pooled(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8))
     assert "ReduceMax" not in {node.op_type for node in model.graph.node}
     x = np.random.default_rng(0).random((1, 2, 3, 4), np.float32)
-    found = onnx.reference.ReferenceEvaluator(model).run(None, {"x": x})[0]
+    found = ReferenceEvaluator(model).run(None, {"x": x})[0]
     np.testing.assert_array_equal(found, x.max((2, 3), keepdims=bool(keep)))
 
 
