@@ -1,6 +1,7 @@
 # make demo   a garment on a person, in a picture          (installs the base package, a minute)
 # make test   style, types and tests                       (installs everything the tests need)
-# Both create .venv on first use and install again only when pyproject.toml changes.
+# make web    the page that runs in the browser, in site/  (needs npm)
+# All create .venv on first use and install again only when pyproject.toml changes.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -11,7 +12,7 @@ PERSON  ?= $(firstword $(wildcard examples/person.jpg examples/person_astronaut.
 GARMENT ?= $(firstword $(wildcard examples/garment.jpg examples/garment_striped.jpg))
 DEMO    := demo-output
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test web lint format clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -25,6 +26,10 @@ demo: $(VENV)/.base
 	@echo "the result alone: $(DEMO)/result.png; what it was made of: $(DEMO)/layers/"
 	@echo "your own photos: $(BIN)/dmvton try PERSON.jpg GARMENT.jpg -o OUT.png"
 	@echo "web page with webcam: $(BIN)/pip install -e '.[app]' && $(BIN)/dmvton demo"
+
+web: $(VENV)/.base
+	$(BIN)/python -m app.web.build --out site
+	@echo "see it: $(BIN)/python -m app.web.serve site"
 
 test: lint $(VENV)/.full
 	$(BIN)/python -m pytest

@@ -1,0 +1,1 @@
+"""Try-on inside the browser: a static page, what builds it and what serves it."""

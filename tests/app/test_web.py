@@ -1,0 +1,197 @@
+import io
+import json
+import os
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.web import runtime_package
+from app.web.build import build
+from app.web.serve import server_of
+from dmvton.errors import DmvtonError
+from tests.chromium import chromium
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+# Grey levels, averaged over the picture. The page's bilinear and area sums are exact where OpenCV's
+# are rounded to some bits, and browsers may decode a JPEG otherwise by a level.
+TOLERANCE = 0.25
+QUERY = "?backend=wasm&threads=1"
+STATUS = "document.getElementById('status')"
+READY = f"{STATUS}.textContent === 'Ready.'"
+SETTLED = f"['done', 'error'].includes({STATUS}.dataset.kind)"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built page."""
+    folder = tmp_path_factory.mktemp("web")
+    given = os.environ.get("DMVTON_ORT_WEB")  # a package file that is there already
+    try:
+        package = Path(given) if given else runtime_package.download(folder)
+        build(folder / "site", runtime=package, places=("wasm",))
+    except DmvtonError as error:
+        pytest.skip(f"the page cannot be built here: {error}")
+    return folder / "site"
+
+
+@contextmanager
+def served(site):
+    server = server_of(site, port=0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def page(site, tmp_path_factory):
+    """The page, ready, in a browser whose camera shows the example person swaying."""
+    folder = tmp_path_factory.mktemp("chromium")
+    film(folder / "camera.y4m")
+    camera = (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={folder / 'camera.y4m'}",
+    )
+    with served(site) as address, chromium(folder / "profile", *camera) as tab:
+        tab.open(address + QUERY)
+        tab.until(READY)
+        yield tab
+        assert tab.console == []
+
+
+def film(path, frames=12):
+    """A Y4M file of 640 x 480."""
+    person = cv2.resize(cv2.imread(str(EXAMPLES / "person_astronaut.jpg")), (480, 480))
+    with path.open("wb") as file:
+        file.write(b"YUV4MPEG2 W640 H480 F15:1 Ip A1:1 C420jpeg\n")
+        for k in range(frames):
+            frame = np.full((480, 640, 3), 96, np.uint8)
+            x = 80 + round(20 * np.sin(2 * np.pi * k / frames))
+            frame[:, x : x + 480] = person
+            file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420).tobytes())
+
+
+def picture(data):
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image.convert("RGB"))
+
+
+def give_file(page, field, data, name):
+    """Choose a file as a person would."""
+    page.run(
+        f"""{{ const files = new DataTransfer(), field = document.getElementById('{field}');
+        files.items.add(new File([new Uint8Array({json.dumps(list(data))})], '{name}'));
+        field.files = files.files;
+        field.dispatchEvent(new Event('change')); }}"""
+    )
+
+
+def encoded(rgb):
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG")
+    return file.getvalue()
+
+
+def click(page, name):
+    page.run(f"document.getElementById('{name}').click()")
+
+
+def test_dresses_a_photo_as_python_does(page, real_tryon):
+    garment = real_tryon.garment(EXAMPLES / "garment_striped.jpg")
+    expected = real_tryon(EXAMPLES / "person_astronaut.jpg", garment).image
+    click(page, "photo-tab")
+    click(page, "example")
+    page.until(SETTLED)
+    result = picture(page.canvas("result"))
+    person = np.array(Image.open(EXAMPLES / "person_astronaut.jpg"))
+    assert result.shape == expected.shape
+    assert np.abs(expected.astype(int) - person).mean() > 20 * TOLERANCE  # there is a change to see
+    assert np.abs(result.astype(int) - expected).mean() < TOLERANCE
+
+
+def test_dresses_the_camera_live(page):
+    click(page, "camera-tab")
+    click(page, "start")
+    page.until("/^[1-9.0]+ fps, [0-9]+ ms$/.test(document.getElementById('readout').textContent)")
+    page.until(f"document.getElementById('live').width === 640 && {STATUS}.textContent === ''")
+    shown = picture(page.canvas("live"))
+    person = cv2.resize(cv2.imread(str(EXAMPLES / "person_astronaut.jpg")), (480, 480))[..., ::-1]
+    # Swaying moves the picture by up to 20 columns; the face stays as it was, the chest does not.
+    apart = [np.abs(shown[:, x : x + 480].astype(int) - person).mean(2) for x in range(60, 101)]
+    face = min(difference[60:160, 190:270].mean() for difference in apart)
+    chest = min(difference[280:400, 130:260].mean() for difference in apart)
+    assert face < 12 < chest
+    click(page, "start")
+    assert page.run("document.getElementById('start').textContent") == "Start the camera"
+
+
+def test_keeps_the_photo_and_says_why_where_nobody_is_seen(page):
+    click(page, "photo-tab")
+    empty = np.tile(np.linspace(90, 160, 320, dtype=np.uint8)[None, :, None], (240, 1, 3))
+    give_file(page, "person", encoded(empty), "empty.png")
+    page.until(f"{STATUS}.textContent.startsWith('Nobody found.')")
+    np.testing.assert_array_equal(picture(page.canvas("result")), empty)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"not a picture", "This is not a picture."),
+        (encoded(np.full((8, 40, 3), 200, np.uint8)), "This picture is too small (40 x 8)."),
+        (encoded(np.full((300, 200, 3), 200, np.uint8)), "This garment photo is blank."),
+    ],
+)
+def test_a_useless_garment_is_refused_and_the_others_stay(page, data, says):
+    before = page.run("document.querySelectorAll('.tile').length")
+    give_file(page, "garment-file", data, "garment.png")
+    page.until(f"{STATUS}.textContent.startsWith({json.dumps(says)})")
+    page.until(f"document.querySelectorAll('.tile').length === {before}")
+    assert page.run("document.querySelector('.tile[aria-pressed=true]').title") == "Striped"
+
+
+def test_a_garment_of_ones_own_is_worn(page):
+    before = page.run("document.querySelectorAll('.tile').length")
+    plain = cv2.cvtColor(cv2.imread(str(EXAMPLES / "garment_striped.jpg")), cv2.COLOR_BGR2RGB)
+    give_file(page, "garment-file", encoded(cv2.resize(plain, (150, 200))), "mine.png")
+    worn = "document.querySelector('.tile[aria-pressed=true]').title"
+    page.until(f"{worn} === 'your garment {before}'")
+    page.run("document.querySelector('.tile').click()")
+    page.until(f"{worn} === 'Striped'")
+
+
+def test_fits_a_phone(page):
+    page.size(390, 844, phone=True)
+    assert page.run("document.documentElement.scrollWidth") <= 390
+    small = page.run(
+        "[...document.querySelectorAll('button')].filter(b => b.offsetParent)"
+        ".filter(b => b.offsetHeight < 40).map(b => b.id)"
+    )
+    assert small == []  # a finger needs 40 pixels
+
+
+def test_says_that_there_is_no_camera_and_opens_without_a_connection(site, tmp_path):
+    with chromium(tmp_path / "profile") as tab:
+        with served(site) as address:
+            tab.open(address + QUERY)
+            tab.until(READY)
+            assert tab.run("self.crossOriginIsolated")
+            click(tab, "start")
+            tab.until(f"{STATUS}.dataset.kind === 'error'")
+            assert "amera" in tab.run(f"{STATUS}.textContent")
+            kept = "(await (await caches.open((await caches.keys())[0])).keys()).map(r => r.url)"
+            tab.until(f"(async () => ({kept}).some(url => url.endsWith('.wasm')))()")
+        tab.open("about:blank")
+        tab.open(address + QUERY)  # the server has ended
+        tab.until(READY)

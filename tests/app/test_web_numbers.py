@@ -1,0 +1,244 @@
+"""The page's arithmetic against Python's, in Node."""
+
+import json
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from app.web.build import PAGE
+from dmvton.compose import composite
+from dmvton.crop import Box, Tracker, letterbox, sample, search_boxes, torso_box
+from dmvton.garment import Garment, Pyramid, border_colour, encode, extended
+from dmvton.image_io import Picture
+from dmvton.runtime import Layers
+
+SIZE = (64, 48)
+_NAMES = ("x", "y", "width", "height")
+_RUN = """
+import * as geometry from "./js/geometry.js";
+import * as pixels from "./js/pixels.js";
+import * as garments from "./js/garment.js";
+import { composite } from "./js/compose.js";
+const given = JSON.parse((await import("node:fs")).readFileSync(0, "utf8"));
+const image = ({ rgb, width, height }) => {
+  const data = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < 3; c++) data[4 * i + c] = rgb[3 * i + c];
+  }
+  return { data, width, height };
+};
+const opaque = ({ data }) => Array.from(data).filter((_, i) => i % 4 < 3);
+const answer = await (async () => { BODY })();
+console.log(JSON.stringify(answer, (_, v) => ArrayBuffer.isView(v) ? Array.from(v) : v));
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """Runs a script's body on ``given``; what it returns comes back."""
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("no Node.js")
+    folder = tmp_path_factory.mktemp("node")
+    shutil.copytree(PAGE / "js", folder / "js")
+    (folder / "package.json").write_text('{"type": "module"}')
+
+    def run(body, given):
+        (folder / "run.js").write_text(_RUN.replace("BODY", body))
+        done = subprocess.run(
+            [program, "run.js"],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def boxes(rng, count, height, width):
+    """Boxes of the network's shape, in and around a picture."""
+    for _ in range(count):
+        side = int(rng.integers(20, 2 * height))
+        x, y = rng.integers(-side // 3, width - 5), rng.integers(-side // 3, height - 5)
+        yield Box(int(x), int(y), round(side * SIZE[1] / SIZE[0]), side)
+
+
+def as_dict(box):
+    return dict(zip(_NAMES, box, strict=True))
+
+
+def as_box(found):
+    return Box(*(found[name] for name in _NAMES))
+
+
+def as_image(rgb):
+    return {"rgb": rgb.ravel().tolist(), "width": rgb.shape[1], "height": rgb.shape[0]}
+
+
+def smooth(rng, shape):
+    """Noise without single pixels, uint8."""
+    return cv2.GaussianBlur(rng.integers(0, 256, shape, np.uint8), (0, 0), 2)
+
+
+def test_letterboxes_and_search_boxes(node):
+    rng = np.random.default_rng(1)
+    shapes = rng.integers(16, 3000, (200, 2)).tolist()
+    found = node("return given.map(([h, w]) => geometry.searchBoxes(h, w, [64, 48]));", shapes)
+    for (height, width), several in zip(shapes, found, strict=True):
+        assert [as_box(box) for box in several] == list(search_boxes(height, width, SIZE))
+        assert as_box(several[0]) == letterbox(height, width, SIZE)
+
+
+def test_torso_boxes(node):
+    rng = np.random.default_rng(2)
+    points = np.concatenate([rng.uniform(0, 500, (300, 13, 2)), rng.uniform(0, 1, (300, 13, 1))], 2)
+    points[:100, 7:9, 2] = 0.1  # hips unseen
+    points[100:110, :, :2] *= 0.01  # too small
+    found = node("return given.map((k) => geometry.torsoBox(k, [64, 48], 900));", points.tolist())
+    expected = [torso_box(person, SIZE, 900) for person in points]
+    assert None in expected and any(expected)
+    assert [box and as_box(box) for box in found] == expected
+
+
+def test_the_tracker_follows_alike(node):
+    rng = np.random.default_rng(3)
+    sway = np.cumsum(rng.integers(-6, 7, (60, 2)), 0)
+    targets = [Box(100 + int(x), 80 + int(y), 90, 120) for x, y in sway]
+    targets[30:] = [box._replace(x=box.x + 200) for box in targets[30:]]  # a cut
+    body = "const t = new geometry.Tracker(); return given.map((box) => t.update(box));"
+    tracker = Tracker()
+    expected = [tracker.update(box) for box in targets]
+    assert [as_box(box) for box in node(body, list(map(as_dict, targets)))] == expected
+
+
+@pytest.mark.parametrize("fill", [None, [250, 240, 10]])
+def test_samples(node, fill):
+    rng = np.random.default_rng(4)
+    rgb = smooth(rng, (150, 130, 3))
+    several = list(boxes(rng, 20, 150, 130))
+    body = """const picture = image(given.image);
+    return given.boxes.map((box) => pixels.sample(picture, box, [64, 48], given.fill));"""
+    given = {"image": as_image(rgb), "boxes": list(map(as_dict, several)), "fill": fill}
+    for box, found in zip(several, node(body, given), strict=True):
+        expected = sample(rgb, box, SIZE, None if fill is None else np.array(fill))
+        apart = np.abs(np.array(found).reshape(expected.shape) - expected.astype(int))
+        assert apart.max() <= 2 and apart.mean() < 0.3, box
+
+
+def test_border_colours(node):
+    rng = np.random.default_rng(5)
+    pictures = [smooth(rng, (int(h), int(w), 3)) for h, w in rng.integers(16, 60, (20, 2))]
+    found = node(
+        "return given.map((p) => garments.borderColour(image(p)));", list(map(as_image, pictures))
+    )
+    assert found == [border_colour(rgb).tolist() for rgb in pictures]
+
+
+def garment_of(rng, height=160, width=130):
+    """A garment of a disc before noise, and its photo."""
+    rgb = smooth(rng, (height, width, 3))
+    box = letterbox(height, width, SIZE)
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    away = np.hypot((y - 30) / 22, (x - 24) / 16).astype(np.float32)
+    mask = np.clip((1.2 - away) * 3, 0, 1)
+    small = sample(rgb, box, SIZE, border_colour(rgb))
+    features = {"garment_mask": mask[None, None]}
+    return Garment(Pyramid(rgb), box, border_colour(rgb), small, None, features), rgb
+
+
+def test_the_garments_colours_go_on_around_it(node):
+    garment, rgb = garment_of(np.random.default_rng(6))
+    given = {
+        "image": as_image(rgb),
+        "box": as_dict(garment.box),
+        "mask": garment.mask.ravel().tolist(),
+        "picture": garment.picture.ravel().tolist(),
+    }
+    body = "return opaque(garments.extended(image(given.image), given, [64, 48]));"
+    found = np.array(node(body, given)).reshape(rgb.shape)
+    expected = extended(rgb, garment)
+    assert np.abs(expected.astype(int) - rgb).mean() > 5
+    # Where two colours are equally near, either may be taken.
+    assert np.abs(found - expected).mean() < 0.3
+
+
+def layers_of(rng):
+    """Smooth layers: a garment in the middle, rendered pixels beside it."""
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
+    flow = np.stack([(2 * x + 1) / SIZE[1] - 1, (2 * y + 1) / SIZE[0] - 1], 2) * np.float32(0.9)
+    away = np.hypot((y - 34) / 24, (x - 22) / 17).astype(np.float32)
+    maps = cv2.GaussianBlur(rng.random((*SIZE, 6), np.float32), (0, 0), 4)
+    return Layers(
+        flow=flow + np.float32(0.02) * np.sin(y / 5)[..., None],
+        alpha=np.clip((1.1 - away) * 2, 0, 1),
+        beta=np.clip((1.4 - away) * 2, 0, 1),
+        rendered=maps[..., :3],
+        gain=0.7 + maps[..., 3:],
+        keypoints=np.zeros((13, 3), np.float32),
+        presence=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "box",
+    [Box(20, 10, 150, 200), Box(-30, -20, 225, 300), Box(60, 90, 33, 44), Box(90, 50, 240, 320)],
+)
+def test_composites(node, box):
+    rng = np.random.default_rng(7)
+    frame, (garment, rgb) = smooth(rng, (240, 200, 3)), garment_of(rng)
+    layers = layers_of(rng)
+    planes = {
+        name: np.moveaxis(np.atleast_3d(getattr(layers, name)), 2, 0).ravel().tolist()
+        for name in ("flow", "alpha", "beta", "rendered", "gain")
+    }
+    given = {
+        "frame": as_image(frame),
+        "box": as_dict(box),
+        "layers": {**planes, "height": SIZE[0], "width": SIZE[1]},
+        "garment": {"photo": as_image(rgb), "box": as_dict(garment.box)},
+    }
+    body = """const frame = image(given.frame), { photo, box } = given.garment;
+    composite(frame, given.box, given.layers, { photo: new pixels.Pyramid(image(photo)), box });
+    return opaque(frame);"""
+    found = np.array(node(body, given)).reshape(frame.shape)
+    expected = composite(frame, box, layers, garment)
+    changed = (expected != frame).any(2)
+    assert changed.mean() > 0.02
+    assert np.abs(found - expected)[changed].mean() < 0.5
+    untouched = ~cv2.dilate(changed.astype(np.uint8), np.ones((3, 3))).astype(bool)
+    np.testing.assert_array_equal(found[untouched], frame[untouched])
+
+
+def test_a_blank_sheet_is_no_garment(node):
+    body = """const network = { size: [64, 48] };
+    try { await garments.encode(network, image(given)); } catch (error) { return error.kind; }"""
+    assert node(body, as_image(np.full((90, 70, 3), 201, np.uint8))) == "no-garment"
+
+
+def test_a_garment_is_framed_as_python_frames_it(node):
+    garment, rgb = garment_of(np.random.default_rng(8))
+    masks = []
+    for share in (0.3, 0.5, 0.8):
+        mask = np.zeros(SIZE, np.float32)
+        mask[5 : 5 + int(SIZE[0] * share), 8 : 8 + int(SIZE[1] * share)] = 1
+        masks.append(mask)
+    body = """const picture = image(given.image), boxes = [];
+    for (const mask of given.masks) {
+      const network = { size: [64, 48], encodeGarment: () => ({ garment_mask: { data: mask } }) };
+      boxes.push((await garments.encode(network, picture)).box);
+    }
+    return boxes;"""
+    given = {"image": as_image(rgb), "masks": [mask.ravel().tolist() for mask in masks]}
+    for mask, found in zip(masks, node(body, given), strict=True):
+        network = SimpleNamespace(
+            size=SIZE, encode_garment=lambda _, m=mask: {"garment_mask": m[None, None]}
+        )
+        assert as_box(found) == encode(network, Picture(rgb, None)).box
