@@ -126,14 +126,42 @@ def ghost(one: np.ndarray, other: np.ndarray, person: np.ndarray, where: np.ndar
     return float((common * old).mean() / power)
 
 
+def shine(result: np.ndarray, person: np.ndarray, target: np.ndarray, where: np.ndarray) -> float:
+    """Share of the old garment's detail that shines through, where the truth is known.
+
+    The result's detail is fitted as `a input + b truth`, and this is `a`: blur makes `b` smaller,
+    and what is wrong in other ways belongs to neither.
+
+    Args:
+        result: (H, W, 3) uint8.
+        person: the same, the input in the old garment.
+        target: the same, the truth in the new one.
+        where: (H, W) bool, both garments.
+
+    Returns:
+        1 for the input, 0 for the truth; NaN where the input has no detail or that of the truth.
+    """
+    details = (_detail(x.astype(np.float32), where).ravel() for x in (result, person, target))
+    found, old, new = details
+    columns = np.stack([old, new], 1).astype(np.float64)
+    gram = columns.T @ columns / max(1, len(old))
+    if gram[0, 0] < 4.0 or gram[0, 1] ** 2 > 0.9 * gram[0, 0] * gram[1, 1]:
+        return float("nan")
+    return float(np.linalg.solve(gram, columns.T @ found / len(old))[0])
+
+
 def _colour_detail(image: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Opponent colours less their surroundings inside a region: (H, W, 3) -> (n, 2)."""
     red, green, blue = cv2.split(image)
-    colours = np.dstack([red - green, (red + green) / 2 - blue])
+    return _detail(np.dstack([red - green, (red + green) / 2 - blue]), where)
+
+
+def _detail(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Values less their surroundings inside a region: (H, W, C) float32 -> (n, C)."""
     weight = where.astype(np.float32)
     near = cv2.GaussianBlur(weight, (0, 0), 8)[..., None] + 1e-3
-    around = cv2.GaussianBlur(colours * weight[..., None], (0, 0), 8) / near
-    return (colours - around)[where]
+    around = cv2.GaussianBlur(values * weight[..., None], (0, 0), 8) / near
+    return (values - around)[where]
 
 
 def colour_distance(a: np.ndarray, b: np.ndarray, directions: int = 16) -> float:

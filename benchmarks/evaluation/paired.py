@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from benchmarks.evaluation.contenders import Cloth, Contender, Known
-from benchmarks.evaluation.metrics import psnr, ssim
+from benchmarks.evaluation.metrics import psnr, shine, ssim
 from benchmarks.evaluation.protocol import Pair, crop
 from benchmarks.evaluation.regions import arms
 from benchmarks.evaluation.rows import Row
@@ -85,6 +85,10 @@ def measure(result: np.ndarray, seen: View) -> dict[str, float]:
     out["psnr"] = psnr(result, seen.target)
     out["psnr_region"] = psnr(result, seen.target, region)
     out["psnr_outside"] = _psnr(result, seen.target, outside, 1)
+    both = seen.old & seen.new
+    out["shine"] = float("nan")
+    if both.sum() >= _LEAST:
+        out["shine"] = shine(result, seen.person, seen.target, both)
     bared, covered = sleeves(seen)
     out["skin_psnr"] = _psnr(result, seen.target, bared, _LEAST_SLEEVE)
     out["sleeve_psnr"] = _psnr(result, seen.target, covered, _LEAST_SLEEVE)

@@ -16,6 +16,7 @@ BETTER_HIGH = {
     "perceptual": False,
     "perceptual_region": False,
     "perceptual_outside": False,
+    "shine": False,
     "skin_psnr": True,
     "sleeve_psnr": True,
     "fid": False,

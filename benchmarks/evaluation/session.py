@@ -30,6 +30,8 @@ NOTES = (
     "no-op's is what two sets of real photos are apart.",
     "region: the old and the new garment; outside: more than 7 pixels from both, 256x192 crops.",
     "skin_psnr: arms that a shorter sleeve bares; sleeve_psnr: arms that a longer one covers.",
+    "shine: share of the old garment's detail left where both garments lie, from a fit of the "
+    "result by input and truth; 1 for the no-op, 0 for the truth.",
     "leakage and ghost: 1 for the no-op, 0 where nothing of the old garment is left. kept: outside "
     "of the region that a try-on may change; kept_share: pixels that differ by 2 levels at most.",
     "garment_colour (Delta E) and garment_match (trunk features): the result's chest, brought back "

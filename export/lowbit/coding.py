@@ -9,12 +9,12 @@ from onnx import ModelProto
 
 from dmvton.lowbit import RAW, Stored, pack, pack_network, packed_bytes
 from export.graph import constants
+from export.lowbit.centring import centre
 from export.lowbit.layers import KEPT, Layer, find_layers, to_matrix, with_weights
 from export.lowbit.moments import Moments, output_means
 from export.lowbit.quantise import Coded, Scheme, bias_change, quantise
 
 Schemes = Mapping[str, Scheme]  # by name of the layer
-STRETCHES = 12  # the network is run once for each, with the layers before it already centred
 Part = tuple[Stored, bytes]  # a tensor of the file
 
 
@@ -71,31 +71,8 @@ def pack_graph(graph: Material, schemes: Schemes) -> bytes:
         coded = graph.code(layer, schemes[layer.name])
         parts[layer.name] = _coded_part(layer, coded, schemes[layer.name])
         changed |= graph.changes(layer, coded)
-    centre(graph, changed)
+    centre(graph.model, graph.layers, changed, graph.feeds, graph.means)
     return _assemble(graph, parts, {n: v for n, v in changed.items() if n not in parts})
-
-
-def centre(graph: Material, changed: dict[str, np.ndarray]) -> None:
-    """Shift the biases until the mean of every channel is that of fp32.
-
-    The biases' first correction (`bias_change`) knows only their own layer's error; this one runs
-    the coded network, from the first layers to the last, and sees what has piled up.
-
-    Args:
-        graph: with feeds, or nothing is done.
-        changed: coded weights and biases by name; the biases are changed.
-    """
-    if not graph.feeds:
-        return
-    order = {name: i for i, node in enumerate(graph.model.graph.node) for name in node.output}
-    biased = sorted((layer for layer in graph.layers if layer.bias), key=lambda x: order[x.output])
-    size = -(-len(biased) // STRETCHES)
-    for start in range(0, len(biased), size):
-        stretch = biased[start : start + size]
-        found = output_means(with_weights(graph.model, changed), stretch, graph.feeds)
-        for layer in stretch:
-            shift = graph.means[layer.name] - found[layer.name]
-            changed[layer.bias] = (changed[layer.bias] + shift).astype(np.float32)
 
 
 def overhead(graph: Material, schemes: Schemes) -> int:

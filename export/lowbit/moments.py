@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
+from export.lowbit.centring import channel_means
 from export.lowbit.layers import Layer, Window
 from export.pair import session_of
 
@@ -89,8 +90,7 @@ def output_means(
     for tensors in inner_tensors(model, {layer.output for layer in layers}, feeds):
         count += 1
         for layer in layers:
-            out = tensors[layer.output].astype(np.float64)
-            mean = out.mean((0, 2, 3)) if out.ndim == 4 else out.reshape(-1, layer.rows).mean(0)
+            mean = channel_means(tensors[layer.output], layer)
             sums[layer.name] = sums.get(layer.name, 0) + mean
     return {name: total / count for name, total in sums.items()}
 

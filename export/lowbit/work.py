@@ -23,7 +23,7 @@ from export.lowbit.sensitivity import Prober
 from export.quality import Runner
 
 PROBE_SAMPLES = 3  # on which single layers are tried
-CENTRING_SAMPLES = 4  # on which biases are set
+CENTRING_SAMPLES = 8  # on which biases are set
 
 
 class Work:

@@ -58,7 +58,9 @@ def build_engine(
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model.SerializeToString()):
-        raise _refused(name, backend, target, logger)
+        first = parser.get_error(0)
+        reason = f"{first.node_operator()} {first.node_name()}: {first.desc()}"
+        raise _refused(name, backend, target, reason)
     config = builder.create_builder_config()
     if target.optimise is not None:
         config.builder_optimization_level = target.optimise
@@ -67,7 +69,8 @@ def build_engine(
     timings = _load_timings(config, backend, cache)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise _refused(name, backend, target, logger)
+        reason = " | ".join(logger.errors[-2:]) or "no reason given"
+        raise _refused(name, backend, target, reason)
     if timings is not None and cache is not None:
         cache[:] = bytes(config.get_timing_cache().serialize())
     data = bytes(engine)
@@ -134,8 +137,7 @@ def _logger(trt: Any) -> Any:
     return Logger()
 
 
-def _refused(name: str, backend: Backend, target: Target, logger: Any) -> CheckpointError:
-    reason = " | ".join(logger.errors[-2:]) or "no reason given"
+def _refused(name: str, backend: Backend, target: Target, reason: str) -> CheckpointError:
     where = ", ".join(f"SM{sm}" for sm in target.sms) or "this GPU"
     return CheckpointError(
         f"{name}: {backend.version} does not build it for {where} ({reason}); export the pair "

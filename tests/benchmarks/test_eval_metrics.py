@@ -171,6 +171,26 @@ def test_ghost_is_the_share_of_the_old_pattern():
     assert np.isnan(metrics.ghost(plain, plain, plain, where))
 
 
+def test_shine_is_the_share_of_the_input_whatever_else_is_wrong():
+    person, target = pattern((96, 96), 9), pattern((96, 96), 14, 2.0)
+    where = np.zeros((96, 96), bool)
+    where[10:-10, 10:-10] = True
+
+    def share(result):
+        return metrics.shine(result, person, target, where)
+
+    assert share(person) == pytest.approx(1) and share(target) == pytest.approx(0)
+    mixed = 0.3 * person + 0.7 * target
+    assert share(mixed) == pytest.approx(0.3)
+    blurred = cv2.GaussianBlur(mixed, (0, 0), 3) - 0.3 * cv2.GaussianBlur(person, (0, 0), 3)
+    assert abs(share(blurred)) < 0.1  # blur of the truth is no trace of the input
+    noise = np.random.default_rng(9).normal(0, 30, mixed.shape)
+    assert share(mixed + 20 + noise) == pytest.approx(0.3, abs=0.03)
+    flat = np.full_like(person, 90)
+    assert np.isnan(metrics.shine(target, flat, target, where))
+    assert np.isnan(metrics.shine(target, target, target, where))
+
+
 def test_colour_distance_of_a_known_shift():
     rng = np.random.default_rng(3)
     grey = np.repeat(rng.integers(60, 120, (500, 1)), 3, 1).astype(np.uint8)

@@ -21,14 +21,15 @@ from tests.samples import POINTS, make_sample, pattern, write_shards
 
 
 class Truth(NoOp):
-    """Hands back the target, with so much noise."""
+    """Hands back the target, with so much noise and so much of the input."""
 
-    def __init__(self, name, targets, noise):
-        self.name, self.targets, self.noise = name, targets, noise
+    def __init__(self, name, targets, noise, left=0.0):
+        self.name, self.targets, self.noise, self.left = name, targets, noise, left
 
     def crop(self, person, cloth, known):
         target = self.targets[cloth.key].astype(float)
         noise = np.random.default_rng(0).normal(0, 1, target.shape) * self.noise
+        target += self.left * (person - target)
         return np.clip(target + noise, 0, 255).astype(np.uint8)
 
 
@@ -40,7 +41,7 @@ def pairs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(pairs):
     targets = {p.id: paired.view(p).target for p in pairs}
-    contenders = [NoOp(), Truth("student", targets, 5), Truth("bad", targets, 40)]
+    contenders = [NoOp(), Truth("student", targets, 5), Truth("bad", targets, 40, 0.3)]
     return paired.run(contenders, pairs)
 
 

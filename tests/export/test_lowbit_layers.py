@@ -8,7 +8,8 @@ from onnx import numpy_helper
 
 pytest.importorskip("onnxslim", reason="the export extra is not installed")
 
-from export.lowbit.coding import centre, material  # noqa: E402
+from export.lowbit.centring import centre, part_of  # noqa: E402
+from export.lowbit.coding import material  # noqa: E402
 from export.lowbit.layers import find_layers, initialisers, to_matrix, with_weights  # noqa: E402
 from export.lowbit.moments import gather_moments, inner_tensors, output_means  # noqa: E402
 from export.lowbit.quantise import Scheme, output_error  # noqa: E402
@@ -121,5 +122,17 @@ def test_centring_restores_the_mean_of_every_channel(model, layers, feeds):
         return max(np.abs(found[name] - wanted[name]).max() for name in wanted)
 
     before = worst()
-    centre(whole, changed)
+    centre(model, whole.layers, changed, feeds, wanted)
     assert before > 0.05 and worst() < 1e-4
+
+
+def test_a_part_of_the_graph_gives_the_same_tensor(model, feeds):
+    inner = next(inner_tensors(model.SerializeToString(), {"a", "c", "f"}, feeds))
+    part = part_of(model, "f", {"x": inner["x"], "a": inner["a"]}, {})
+    assert [node.name for node in part.graph.input] == ["a"]
+    session = ort.InferenceSession(part.SerializeToString())
+    np.testing.assert_allclose(session.run(None, {"a": inner["a"]})[0], inner["f"], atol=1e-5)
+    bias = initialisers(model)["matmul_b"]
+    shifted = part_of(model, "f", {"c": inner["c"]}, {"matmul_b": bias + 1})
+    session = ort.InferenceSession(shifted.SerializeToString())
+    np.testing.assert_allclose(session.run(None, {"c": inner["c"]})[0], inner["f"] + 1, atol=1e-5)

@@ -1,0 +1,1 @@
+"""One harness over runtimes: the whole student, and its own layer shapes by category."""
