@@ -9,9 +9,10 @@ from dmvton.errors import CheckpointError
 from export.graph import WEIGHTED, parameter_count
 from export.trt.backend import Backend
 
-# What the kernels of a layer may add to an engine. Measured with TensorRT-RTX 1.7: 30 kB in fp32
-# to 110 kB in int8; with quantised depthwise convolutions 310 kB.
-CODE_PER_LAYER = 170_000
+# What the kernels of a layer may add to an engine. Measured with TensorRT-RTX 1.7 at 256x192, on
+# the garment and the frame graph: 31 and 62 kB in fp32, 72 and 107 kB in int8, and 248 and 209 kB
+# with quantised depthwise convolutions.
+CODE_PER_LAYER = 150_000
 
 
 @dataclass(frozen=True)

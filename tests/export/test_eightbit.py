@@ -13,6 +13,7 @@ from export.calibration import read_samples
 from export.cli import main
 from export.eightbit import Gate, Key, fewest_dropped, layer_table
 from export.graph import weighted_layers
+from export.pair import Pair
 from export.quality import Figures, Judge, Runner, ssim
 from export.quantise import quantisable
 from tests.samples import write_shards
@@ -118,7 +119,10 @@ def test_table_gives_every_layer_a_reason():
 
 @pytest.fixture
 def few_layers(monkeypatch):
-    """Every twelfth layer may be quantised: the whole search in seconds."""
+    """Every twelfth layer may be quantised, and the graphs are there: the search in seconds."""
+    monkeypatch.setattr(
+        commands, "build_pair", lambda *given: Pair(dict(tiny_graphs(given[3])), {})
+    )
     monkeypatch.setattr(eightbit, "quantisable", lambda model: quantisable(model)[::12])
 
 

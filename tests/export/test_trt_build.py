@@ -42,20 +42,27 @@ def pair(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ranges():
-    """Of the garment graph, with inputs that fill the range."""
-    pictures = np.random.default_rng(0).random((2, 1, 3, *SMALL), dtype=np.float32)
-    return {
-        opset: calibrate(tiny_graphs(opset)["garment.onnx"], [{"garment": p} for p in pictures])
-        for opset in (17, FP8_OPSET)
-    }
-
-
-def test_released_weights_become_engines_for_four_generations(rtx, tmp_path, capsys):
+def released(tmp_path_factory):
+    """The released checkpoint as an exported pair."""
     if not (DEFAULT_WEIGHTS / "model.safetensors").exists():
         pytest.skip("model.safetensors is not beside the packaged pair")
-    main(["onnx", "--checkpoint", str(DEFAULT_WEIGHTS), "--out", str(tmp_path / "pair")])
-    words = ["--onnx", str(tmp_path / "pair"), "--sm", "80,86,89,120", "--precision", "fp16"]
+    folder = tmp_path_factory.mktemp("released")
+    main(["onnx", "--checkpoint", str(DEFAULT_WEIGHTS), "--out", str(folder)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fp8():
+    """The garment graph in 8-bit floats."""
+    model = tiny_graphs(FP8_OPSET)["garment.onnx"]
+    picture = np.random.default_rng(0).random((1, 3, *SMALL), dtype=np.float32)
+    return to_fp8(
+        to_int8(model, calibrate(model, [{"garment": picture}]), quantisable(model)), model
+    )
+
+
+def test_released_weights_become_engines_for_four_generations(rtx, released, tmp_path, capsys):
+    words = ["--onnx", str(released), "--sm", "80,86,89,120", "--precision", "fp16"]
     main(["tensorrt", *words, "--out", str(tmp_path / "engines"), "--split", "true"])
     found = read_engines(tmp_path / "engines")
     assert {(e.graph, e.sms) for e in found.engines} == {
@@ -93,23 +100,23 @@ def test_dynamic_batch_gets_a_profile(rtx, monkeypatch):
         build_engine(rtx, model, "relu", Target((89,), max_batch=4))
 
 
-def test_int8_engine_stays_under_its_ceiling_and_depthwise_blows_it(rtx, ranges):
-    model = tiny_graphs()["garment.onnx"]
-    plain = to_int8(model, ranges[17], quantisable(model))
+def test_int8_engine_stays_under_its_ceiling_and_depthwise_blows_it(rtx, released):
+    model = onnx.load(released / "garment.onnx")
+    picture = np.random.default_rng(0).random((1, 3, 256, 192), dtype=np.float32)
+    found = calibrate(model, [{"garment": picture}])
+    plain = to_int8(model, found, quantisable(model))
     assert len(build_engine(rtx, plain, "plain", Target((80,)))) < size_ceiling(model)
     everything = [n.name for n in weighted_layers(model) if n.name not in heads(model)]
     assert any(n.depthwise for n in weighted_layers(model) if n.name in everything)
-    blown = to_int8(model, ranges[17], everything)
+    blown = to_int8(model, found, everything)
     with pytest.raises(CheckpointError, match="depthwise convolutions are quantised"):
         build_engine(rtx, blown, "blown", Target((80,)))
 
 
-def test_fp8_builds_where_the_gpu_has_it(rtx, ranges):
-    model = tiny_graphs(FP8_OPSET)["garment.onnx"]
-    small = to_fp8(to_int8(model, ranges[FP8_OPSET], quantisable(model)), model)
-    assert build_engine(rtx, small, "garment", Target((89, 120)))
+def test_fp8_builds_where_the_gpu_has_it(rtx, fp8):
+    assert build_engine(rtx, fp8, "garment", Target((89, 120)))
     with pytest.raises(CheckpointError, match="does not build it for SM80.*fp8"):
-        build_engine(rtx, small, "garment", Target((80,)))
+        build_engine(rtx, fp8, "garment", Target((80,)))
 
 
 def test_operator_that_tensorrt_does_not_know(rtx):

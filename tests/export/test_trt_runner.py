@@ -54,6 +54,28 @@ def test_frames_and_garments_come_out_as_on_the_cpu(folder):
         assert_equal_layers(found, network.run(person, garment, features))
 
 
+def test_polygraphy_tells_equal_from_different(folder):
+    pytest.importorskip("polygraphy", reason='polygraphy: pip install "dmvton[tensorrt]"')
+    from export.trt.compare import compare
+
+    cuda = FakeCuda()
+    engines, network = EnginePair(folder, fake_backend(cuda), cuda), NetworkPair(folder, threads=1)
+    samples = [Sample(*pictures(3, seed), np.ones(SMALL, bool)) for seed in (0, 1)]
+    same = compare(network, engines, samples)
+    assert same.passed and max(same.largest.values()) < 1e-4
+
+    class Brighter:
+        name, encode_garment = "brighter", network.encode_garment
+
+        def run(self, *given):
+            layers = network.run(*given)
+            return layers._replace(gain=layers.gain + 0.01)
+
+    other = compare(network, Brighter(), samples)
+    assert not other.passed
+    assert other.mean["gain"] == pytest.approx(0.01, rel=1e-3) and other.mean["flow"] == 0
+
+
 def test_results_outlive_the_next_frame(folder):
     cuda = FakeCuda()
     engines = EnginePair(folder, fake_backend(cuda), cuda)
