@@ -218,8 +218,13 @@ def read_graph(folder: Path, manifest: dict[str, Any], graph: str) -> bytes:
 
 def read_verified(folder: Path, manifest: dict[str, Any], name: str) -> bytes:
     """The bytes of one weight file, once their number and SHA-256 are those of the manifest."""
-    expected = manifest["files"][name]
     remedy = "install the package or export the weights again"
+    expected = manifest["files"].get(name)
+    if expected is None:
+        raise CheckpointError(
+            f"{folder}: no {name} in its manifest, which names {', '.join(manifest['files'])}; "
+            "use a folder that holds it"
+        )
     try:
         data = (folder / name).read_bytes()
     except OSError as error:

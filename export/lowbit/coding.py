@@ -9,9 +9,8 @@ from onnx import ModelProto
 
 from dmvton.lowbit import RAW, Stored, pack, pack_network, packed_bytes
 from export.graph import constants
-from export.lowbit.centring import centre
 from export.lowbit.layers import KEPT, Layer, find_layers, to_matrix, with_weights
-from export.lowbit.moments import Moments, output_means
+from export.lowbit.moments import Moments
 from export.lowbit.quantise import Coded, Scheme, bias_change, quantise
 
 Schemes = Mapping[str, Scheme]  # by name of the layer
@@ -25,8 +24,6 @@ class Material(NamedTuple):
     layers: list[Layer]
     tensors: dict[str, np.ndarray]  # initialisers by name
     moments: dict[str, Moments]  # by name of the layer
-    feeds: list[dict[str, np.ndarray]]  # inputs of the graph for some samples; may be empty
-    means: dict[str, np.ndarray]  # of the outputs of layers with a bias, on these
 
     def code(self, layer: Layer, scheme: Scheme) -> Coded:
         """Code one layer."""
@@ -45,12 +42,9 @@ class Material(NamedTuple):
         return changed
 
 
-def material(model: ModelProto, moments: dict[str, Moments], feeds: list) -> Material:
+def material(model: ModelProto, moments: dict[str, Moments]) -> Material:
     """Gather what belongs together."""
-    layers = find_layers(model)
-    biased = [layer for layer in layers if layer.bias]
-    means = output_means(model.SerializeToString(), biased, feeds)
-    return Material(model, layers, constants(model), moments, feeds, means)
+    return Material(model, find_layers(model), constants(model), moments)
 
 
 def stored(layer: Layer, scheme: Scheme) -> Stored:
@@ -71,7 +65,6 @@ def pack_graph(graph: Material, schemes: Schemes) -> bytes:
         coded = graph.code(layer, schemes[layer.name])
         parts[layer.name] = _coded_part(layer, coded, schemes[layer.name])
         changed |= graph.changes(layer, coded)
-    centre(graph.model, graph.layers, changed, graph.feeds, graph.means)
     return _assemble(graph, parts, {n: v for n, v in changed.items() if n not in parts})
 
 

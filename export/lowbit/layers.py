@@ -32,7 +32,6 @@ class Layer(NamedTuple):
     source: str | None  # tensor that it is multiplied with; None where it is not (an embedding)
     window: Window | None  # None: the source's last axis is multiplied (MatMul, Gemm)
     bias: str | None  # initialiser that is added to its output
-    output: str | None  # tensor with the bias added; its channels are axis 1 of 4, or the last one
 
     @property
     def rows(self) -> int:
@@ -77,12 +76,11 @@ def _layer(name: str, shape: tuple[int, ...], users: Users, tensors: dict) -> La
     """Read off the node how the weight is used; shared weights are taken as embeddings."""
     node, place = users[name][0]
     label = (node.name or name).strip("/")
-    plain = Layer(name, label, shape, int(len(shape) > 2), 1, None, None, None, None)
+    plain = Layer(name, label, shape, int(len(shape) > 2), 1, None, None, None)
     if len(users[name]) > 1 or place != 1:
         return plain
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    bias, output = _bias(node, users, tensors)
-    known = plain._replace(source=node.input[0], bias=bias, output=output)
+    known = plain._replace(source=node.input[0], bias=_bias(node, users, tensors))
     if node.op_type == "Conv" and len(shape) == 4 and _is_plain(attributes):
         pads = tuple(attributes.get("pads", (0, 0, 0, 0)))
         strides = tuple(attributes.get("strides", (1, 1)))
@@ -96,18 +94,16 @@ def _layer(name: str, shape: tuple[int, ...], users: Users, tensors: dict) -> La
     return plain
 
 
-def _bias(node: onnx.NodeProto, users: Users, tensors: dict) -> tuple[str | None, str | None]:
-    """The bias of a node, its own or the vector that the next node adds, and the tensor after."""
+def _bias(node: onnx.NodeProto, users: Users, tensors: dict) -> str | None:
+    """The bias of a node: its own input, or the vector that the next node adds."""
     bias, output = None, node.output[0]
     if len(node.input) > 2:
         bias = node.input[2]
     elif node.op_type == "MatMul" and len(users.get(output, ())) == 1:
         after, place = users[output][0]
         if after.op_type == "Add" and np.ndim(tensors.get(after.input[1 - place])) == 1:
-            bias, output = after.input[1 - place], after.output[0]
-    if bias not in tensors or len(users[bias]) > 1:
-        return None, None
-    return bias, output
+            bias = after.input[1 - place]
+    return bias if bias in tensors and len(users[bias]) == 1 else None
 
 
 def _is_plain(attributes: dict) -> bool:

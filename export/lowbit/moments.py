@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
-from export.lowbit.centring import channel_means
 from export.lowbit.layers import Layer, Window
 from export.pair import session_of
 
@@ -79,20 +78,6 @@ def inner_tensors(
     session, names = session_of(copy.SerializeToString()), sorted(wanted - inputs)
     for feed in feeds:
         yield feed | dict(zip(names, session.run(names, feed), strict=True))
-
-
-def output_means(
-    model: bytes, layers: list[Layer], feeds: Iterable[dict[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
-    """Mean of every output channel of layers that have a bias, (rows,), by name of the layer."""
-    sums: dict[str, np.ndarray] = {}
-    count = 0
-    for tensors in inner_tensors(model, {layer.output for layer in layers}, feeds):
-        count += 1
-        for layer in layers:
-            mean = channel_means(tensors[layer.output], layer)
-            sums[layer.name] = sums.get(layer.name, 0) + mean
-    return {name: total / count for name, total in sums.items()}
 
 
 def sample_inputs(tensor: np.ndarray, layer: Layer, rng: np.random.Generator) -> np.ndarray:

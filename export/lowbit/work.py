@@ -23,7 +23,6 @@ from export.lowbit.sensitivity import Prober
 from export.quality import Runner
 
 PROBE_SAMPLES = 3  # on which single layers are tried
-CENTRING_SAMPLES = 8  # on which biases are set
 
 
 class Work:
@@ -104,11 +103,11 @@ def _materials(pair: PairFolder, samples: list[Sample]) -> dict[str, Material]:
         if not layers:
             raise CheckpointError(f"{file} has no weights to pack; export the pair again")
         if runner is None:
-            found[file] = material(model, {layer.name: white(layer) for layer in layers}, [])
-            continue
-        moments = gather_moments(model, layers, (_feed(runner, s, model) for s in samples))
-        some = spread(samples, CENTRING_SAMPLES)
-        found[file] = material(model, moments, [_feed(runner, s, model) for s in some])
+            moments = {layer.name: white(layer) for layer in layers}
+        else:
+            feeds = (_feed(runner, sample, model) for sample in samples)
+            moments = gather_moments(model, layers, feeds)
+        found[file] = material(model, moments)
     return found
 
 

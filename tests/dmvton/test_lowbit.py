@@ -24,7 +24,7 @@ from dmvton.lowbit import (
     unpack,
     unpack_network,
 )
-from dmvton.runtime import NetworkPair
+from dmvton.runtime import NetworkPair, read_manifest, read_verified
 from tests.fake_pair import garment_picture, person_picture
 
 
@@ -202,6 +202,11 @@ def test_tampered_file(packed_folder, name, where):
     (packed_folder / name).write_bytes(data)
     with pytest.raises(CheckpointError, match="SHA-256"):
         NetworkPair(packed_folder)
+
+
+def test_asking_a_packed_folder_for_its_onnx_file(packed_folder):
+    with pytest.raises(CheckpointError, match="no frame.onnx in its manifest.*frame.lowbit"):
+        read_verified(packed_folder, read_manifest(packed_folder), "frame.onnx")
 
 
 def test_missing_and_cut_file(packed_folder, tmp_path):

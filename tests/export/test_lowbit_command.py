@@ -203,6 +203,9 @@ def test_checkpoint_must_be_an_fp32_pair_and_is_left_alone(pair, tmp_path):
     write_pair(models, half, "small", SIZE, {"batch": "static", "precision": "fp16"}, {})
     with pytest.raises(UsageError, match="fp16, expected fp32"):
         lowbit(half, tmp_path / "out", bits=4)
+    lowbit(pair, tmp_path / "packed", bits=4)
+    with pytest.raises(CheckpointError, match="no garment.onnx in its manifest"):
+        lowbit(tmp_path / "packed", tmp_path / "out", bits=4)
     assert not (tmp_path / "out").exists()
 
 
