@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dmvton.garment import nearest_colours
+from dmvton.garment import RULE, nearest_colours, surely_garment
 from dmvton.keypoints import MIRROR, Keypoint
 from dmvton.patterns import background, print_pattern
 from dmvton.shards import RawSample
@@ -231,10 +231,10 @@ class Augment:
 
 def _filled(garment: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The picture that the runtime warps: around the garment its own colours go on."""
-    sure = cv2.erode((mask > 0.8).astype(np.uint8), np.ones((3, 3), np.uint8))
+    sure = surely_garment(mask)
     if not sure.any():
         return garment
-    weight = np.clip((mask - 0.5) / 0.3, 0, 1)[..., None]
+    weight = np.clip((mask - RULE.outside) / (RULE.inside - RULE.outside), 0, 1)[..., None]
     return garment * weight + nearest_colours(garment, sure) * (1 - weight)
 
 

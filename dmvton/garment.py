@@ -144,6 +144,11 @@ def _look(network: NetworkPair, picture: Picture, box: Box, border: np.ndarray) 
     return Garment(Pyramid(rgb), box, border, small, tensor, features)
 
 
+def surely_garment(mask: np.ndarray, rule: GarmentRule = RULE) -> np.ndarray:
+    """(h, w) mask in [0, 1] to uint8: 1 from one pixel inside, as the rim is a mixture."""
+    return cv2.erode((mask > rule.inside).astype(np.uint8), np.ones((3, 3), np.uint8))
+
+
 def nearest_colours(picture: np.ndarray, sure: np.ndarray) -> np.ndarray:
     """For each pixel the colour of the nearest sure one, a little blurred.
 
@@ -170,8 +175,7 @@ def extended(rgb: np.ndarray, garment: Garment, rule: GarmentRule = RULE) -> np.
     Returns:
         (H, W, 3) uint8.
     """
-    # One pixel inside the garment: its rim is mixed with what lay around it.
-    sure = cv2.erode((garment.mask > rule.inside).astype(np.uint8), np.ones((3, 3), np.uint8))
+    sure = surely_garment(garment.mask, rule)
     if not sure.any():
         return rgb
     fill = nearest_colours(garment.picture, sure)

@@ -138,19 +138,33 @@ class Stream:
             ImageError: it is not a usable picture.
         """
         rgb = read_picture(frame).rgb
+        view = self.look(rgb)
+        return None if view is None else dress(rgb, view, self.garment)
+
+    def look(self, rgb: np.ndarray) -> View | None:
+        """Find the person in the next frame: ``dress`` draws what it returns.
+
+        Args:
+            rgb: (H, W, 3) uint8; a change of size starts afresh.
+
+        Returns:
+            None while nobody with a visible torso is in view.
+        """
         if rgb.shape != self._shape:
             self.reset()
             self._shape = rgb.shape
-        view = self._followed(rgb)
-        if view is None:
-            try:
-                view = self._locator.find(rgb, self.garment)
-            except NoPersonError:
-                return None
-        target = self._locator.next_box(rgb, view)
+        view = self._followed(rgb) or self._searched(rgb)
+        target = None if view is None else self._locator.next_box(rgb, view)
         if target is not None:
             self._tracker.update(target)
-        return dress(rgb, view, self.garment)
+        return view
+
+    def _searched(self, rgb: np.ndarray) -> View | None:
+        """The view found in the whole frame, or None where nobody is."""
+        try:
+            return self._locator.find(rgb, self.garment)
+        except NoPersonError:
+            return None
 
     def reset(self) -> None:
         """Forget where the person was: the next frame is searched as a whole."""

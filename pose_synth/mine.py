@@ -20,14 +20,14 @@ from dmvton.compose import composite
 from dmvton.crop import Box
 from dmvton.errors import DataError
 from dmvton.garment import encode
-from dmvton.image_io import Picture
+from dmvton.image_io import Picture, save_image
 from dmvton.keypoints import Keypoint
 from dmvton.runtime import NetworkPair, to_tensor
 from pose_synth.build import meshes, shop_tops
 from pose_synth.oks import oks
 from pose_synth.products import Sample
 from pose_synth.rendered import RenderedGenerator, RenderedRecipe
-from pose_synth.shards import ShardPlan, write
+from pose_synth.shards import ShardPlan, write, write_text
 
 MEASURES = ("oks", "flow", "picture")
 
@@ -65,7 +65,7 @@ class Score(NamedTuple):
     flow: float  # mean distance to the true flow, in widths of the garment picture
     picture: float  # mean absolute difference inside both garments, [0, 1]
     skeleton: np.ndarray  # (26,) keypoints about the shoulders, in torso lengths
-    pictures: np.ndarray  # (256, 4 * 192, 3) uint8 BGR: input, garment, result, target
+    pictures: np.ndarray  # (256, 4 * 192, 3) uint8 RGB: input, garment, result, target
 
 
 def _crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -95,9 +95,7 @@ def score(network: NetworkPair, sample: Sample) -> Score:
         float(off[worn].mean() / sample.garment.shape[1]) if worn.any() else 0.0,
         float(difference[changed].mean()) if changed.any() else 0.0,
         _skeleton(sample.keypoints),
-        np.hstack([person, cv2.resize(sample.garment[..., ::-1], size[::-1]), result, target])[
-            ..., ::-1
-        ],
+        np.hstack([person, cv2.resize(sample.garment[..., ::-1], size[::-1]), result, target]),
     )
 
 
@@ -152,9 +150,9 @@ def mine(cfg: MineConfig) -> Path:
     report = _report(cfg, chosen, per_pose, network.name)
     cfg.out.mkdir(parents=True, exist_ok=True)
     hardest = np.argsort(-np.array(report["difficulty"]))[:12]
-    _write_picture(cfg.out / "hardest.jpg", np.vstack([per_pose[i][0].pictures for i in hardest]))
+    save_image(cfg.out / "hardest.jpg", np.vstack([per_pose[i][0].pictures for i in hardest]))
     path = cfg.out / "report.json"
-    _write_text(path, json.dumps(report, indent=1))
+    write_text(path, json.dumps(report, indent=1))
     print(table(report))
     if cfg.samples:
         _next_round(cfg, people, chosen, report)
@@ -228,16 +226,3 @@ def _next_round(cfg: MineConfig, people: RenderedGenerator, chosen: np.ndarray, 
     people.poses.chance = chance
     note = {"mined": report["settings"], "clusters": report["clusters"]}
     write(ShardPlan(cfg.out / "shards", cfg.samples, cfg.seed), people.draw, note)
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-def _write_picture(path: Path, image: np.ndarray) -> None:
-    partial = path.with_name(path.stem + ".part" + path.suffix)
-    if not cv2.imwrite(str(partial), image):
-        raise DataError(f"{path} can't be written; choose another --out")
-    partial.replace(path)

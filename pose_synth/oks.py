@@ -10,18 +10,19 @@ _SPREAD = {"NOSE": 0.052, "SHOULDER": 0.158, "ELBOW": 0.144, "WRIST": 0.124, "HI
 SPREADS = np.array([_SPREAD[k.name.split("_")[-1]] for k in Keypoint])
 
 
-def oks(a: np.ndarray, b: np.ndarray, seen: np.ndarray) -> float:
+def oks(a: np.ndarray, b: np.ndarray, seen: np.ndarray, area: float | None = None) -> float:
     """Similarity in [0, 1] of two sets of keypoints, over those that are seen.
 
     Args:
-        a: (13, 2) in pixels; the box about its seen points gives the scale.
+        a: (13, 2) in pixels.
         b: (13, 2) in the same pixels.
         seen: (13,) bool; with none seen the similarity is 0.
+        area: of the person in square pixels; by default of the box about the seen points of `a`.
     """
     if not seen.any():
         return 0.0
-    points = a[seen]
-    width, height = points.max(0) - points.min(0) + 1e-6
-    area = max(width, 0.3 * height) * height  # a person from the side is not thin in depth
-    distance = np.square(points - b[seen]).sum(1)
+    if area is None:
+        width, height = np.ptp(a[seen], axis=0) + 1e-6
+        area = max(width, 0.3 * height) * height  # a person from the side is not thin in depth
+    distance = np.square(a[seen] - b[seen]).sum(1)
     return float(np.exp(-distance / (2 * area * SPREADS[seen] ** 2)).mean())

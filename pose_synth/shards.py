@@ -98,10 +98,11 @@ def _claim(plan: ShardPlan) -> None:
             f"{plan.out} holds shards of {found}, asked for {wanted}; choose another folder or "
             "delete it"
         )
-    _write_text(path, json.dumps(wanted))
+    write_text(path, json.dumps(wanted))
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
     partial = path.with_suffix(".part")
     partial.write_text(text)
     partial.replace(path)
@@ -143,5 +144,5 @@ def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: 
     manifest = {"format": FORMAT, "seed": plan.seed, "samples": plan.samples}
     manifest |= {"shards": shards, **note}
     path = plan.out / "manifest.json"
-    _write_text(path, json.dumps(manifest, indent=1, sort_keys=True))
+    write_text(path, json.dumps(manifest, indent=1, sort_keys=True))
     return path

@@ -3,14 +3,13 @@
 import numpy as np
 
 from app.engine.steady import Steady
-from dmvton.errors import NoPersonError
 from dmvton.garment import Garment
 from dmvton.locate import View
 from dmvton.tryon import Stream, TryOn
 
 
 class Follower(Stream):
-    """A ``Stream`` that keeps still what stands still, and whose network run is a call of its own.
+    """A ``Stream`` that keeps still what stands still, to be looked at and drawn by turns.
 
     While one frame is drawn (``dmvton.tryon.dress``), the next can be looked at by another worker.
     """
@@ -29,17 +28,9 @@ class Follower(Stream):
         Returns:
             What ``dmvton.tryon.dress`` draws, or None while nobody is in view.
         """
-        if rgb.shape != self._shape:
-            self.reset()
-            self._shape = rgb.shape
-        view = self._followed(rgb)
-        if view is None:
-            self._steady.reset()
-            try:
-                view = self._locator.find(rgb, self.garment)
-            except NoPersonError:
-                return None
-        target = self._locator.next_box(rgb, view)
-        if target is not None:
-            self._tracker.update(target)
-        return self._steady(rgb, view, self.garment)
+        view = super().look(rgb)
+        return None if view is None else self._steady(rgb, view, self.garment)
+
+    def _searched(self, rgb: np.ndarray) -> View | None:
+        self._steady.reset()
+        return super()._searched(rgb)

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
+from pose_synth.oks import oks
+
 PSNR_CAP = 100.0  # dB; equal pictures would give infinity
 _WINDOW = 1.5  # sigma of the SSIM window in pixels (Wang et al., 2004)
-# COCO's per-keypoint constants for nose, shoulders, elbows, wrists, hips, knees, ankles.
-_COCO_SIGMAS = (0.026, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089)  # fmt: skip  # noqa: E501
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -74,9 +74,7 @@ def keypoint_similarity(found: np.ndarray, expected: np.ndarray, area: float) ->
     seen = expected[:, 2] > 0.5
     if not seen.any():
         return float("nan")
-    squared = ((found[:, :2] - expected[:, :2]) ** 2).sum(1)
-    spread = 2 * (2 * np.array(_COCO_SIGMAS)) ** 2 * area
-    return float(np.exp(-squared / spread)[seen].mean())
+    return oks(expected[:, :2], found[:, :2], seen, area)
 
 
 def leakage(one: np.ndarray, other: np.ndarray, person: np.ndarray, contrast: float) -> np.ndarray:
