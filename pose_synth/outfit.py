@@ -182,6 +182,30 @@ def lower_hem(outfit: Outfit, extra: float) -> Outfit:
     return _refit(outfit, outfit.image, outfit.region | added) if added.any() else outfit
 
 
+def raise_hem(outfit: Outfit, depth: float, curve: float = 0.0) -> Outfit:
+    """Ends the top at `depth` torso lengths; what it covered below stays as a skirt or trousers.
+
+    A top that hardly reaches further stays as it is: a strip of it would look like a second hem.
+
+    Args:
+        outfit: not changed.
+        depth: from the shoulders, in torso lengths.
+        curve: how much deeper the hem lies at the flanks than in the middle, in torso lengths.
+    """
+    frame = torso_frame(outfit.points[:, :2])
+    y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
+    x, y = (x - frame.neck[0]) / frame.length, (y - frame.neck[1]) / frame.length
+    down, across = x * frame.down[0] + y * frame.down[1], x * frame.across[0] + y * frame.across[1]
+    cut = outfit.region & (down > depth + curve * np.minimum((across / 0.35) ** 2, 1))
+    if outfit.sleeve > 0.12:  # a sleeve may hang lower than the hem
+        cut &= ~_arm_band(outfit, min(1.1, outfit.sleeve + 0.1), 0.26)
+    if (cut & (down > depth + 0.15)).sum() < 100:
+        return outfit
+    parsing = outfit.parsing.copy()
+    parsing[cut] = Parsing.LOWER
+    return _refit(replace(outfit, parsing=parsing), outfit.image, outfit.region & ~cut)
+
+
 def change_neckline(outfit: Outfit, amount: float) -> Outfit:
     """Cuts the neckline deeper (amount > 0, skin painted) or raises it over the neck (below 0)."""
     frame = torso_frame(outfit.points[:, :2])

@@ -6,7 +6,14 @@ import numpy as np
 
 from pose_synth.garments import Garment
 from pose_synth.labels import Parsing
-from pose_synth.outfit import Outfit, add_sleeves, bare_arms, change_neckline, lower_hem
+from pose_synth.outfit import (
+    Outfit,
+    add_sleeves,
+    bare_arms,
+    change_neckline,
+    lower_hem,
+    raise_hem,
+)
 from pose_synth.products import (
     Sample,
     dress,
@@ -17,6 +24,7 @@ from pose_synth.products import (
 )
 from pose_synth.strips import StripMesh
 
+LOWEST_WAIST = 1.08  # torso lengths; a hem from here on has a skirt or trousers below it
 LONG_SLEEVE = 0.55  # share of the arm from which a worn sleeve counts as long
 
 
@@ -34,6 +42,9 @@ class Recipe:
     """Chance that an input's sleeves are made longer or shorter than the photo's."""
     hem_change: float = 0.3
     neckline_change: float = 0.3
+    natural_hem: float = 0.9
+    """Among product C, share in which a garment on a coat or dress ends where its own length says,
+    the rest of the coat staying below it; else a t-shirt is stretched to the coat's length."""
     max_holes: float = 0.45
     """Share of a flattened garment that may have been hidden."""
 
@@ -131,6 +142,7 @@ class Generator:
         lack = flat_hem(garment.mesh) - fitted.worn.hem
         if lack > 0.08 and rng.random() < 0.6:
             fitted = lower_hem(fitted, min(lack, 0.35))
+        fitted = self._natural_hem(rng, fitted, garment)
         target = dress(fitted, garment, self._light(rng, fitted))
         if rng.random() < self.recipe.real_input:
             person, mask, kind = outfit.image, outfit.region.astype(np.float32), "C-real"
@@ -138,6 +150,13 @@ class Generator:
             (person, mask), kind = self._input(rng, outfit), "C"
         return self._pack(outfit, person, mask, target.image, target.mask, fitted.region,
                           garment.image, garment.mask, target.flow, kind, garment.key)  # fmt: skip
+
+    def _natural_hem(self, rng, outfit: Outfit, garment: Garment) -> Outfit:
+        """The outfit cut to the garment's length; above the hips nothing could lie below a hem."""
+        depth = max(flat_hem(garment.mesh), LOWEST_WAIST) + rng.normal(0, 0.05)
+        if rng.random() > self.recipe.natural_hem:
+            return outfit
+        return raise_hem(outfit, depth, rng.uniform(-0.04, 0.06))
 
     def _real_target(self, rng, outfit: Outfit) -> Sample:
         """Product D: the target is the untouched photo."""

@@ -8,6 +8,7 @@ from pose_synth.outfit import (
     change_neckline,
     lower_hem,
     outfit_of,
+    raise_hem,
     skin_colour,
 )
 from pose_synth.persons import Person
@@ -55,6 +56,27 @@ def test_hem_can_be_lowered_over_trousers(outfit):
     added = longer.region & ~outfit.region
     assert (outfit.parsing[added] == Parsing.LOWER).all()
     assert np.array_equal(longer.image, outfit.image)
+
+
+def test_coat_under_a_short_garment_stays_below_its_hem():
+    coat = make_outfit(hem=1.6, sleeve=0.4)
+    short = raise_hem(coat, 1.1)
+    assert short.worn.hem == pytest.approx(1.1, abs=0.06)
+    cut = coat.region & ~short.region
+    assert cut.sum() > 500 and not (short.region & ~coat.region).any()
+    assert (short.parsing[cut] == Parsing.LOWER).all()
+    assert np.array_equal(short.image, coat.image)
+    assert short.sleeve == pytest.approx(coat.sleeve, abs=0.05)
+
+
+def test_long_sleeves_may_hang_below_a_raised_hem():
+    coat = make_outfit(hem=1.6, sleeve=1.0)
+    short = raise_hem(coat, 0.9)
+    assert short.sleeve > 0.85 and short.worn.hem < 1.0
+
+
+def test_hem_is_not_raised_by_a_hand(outfit):
+    assert raise_hem(outfit, outfit.worn.hem - 0.1) is outfit
 
 
 def test_neckline_can_be_cut_deeper(outfit):
