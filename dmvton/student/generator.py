@@ -71,5 +71,8 @@ def composite(raw, person, warped, flow, flows, pose: Pose, parsing) -> TryOnOut
     alpha, beta = raw[:, 3:4].sigmoid(), raw[:, 4:5].sigmoid()
     gain = (0.8 * raw[:, 5:6].tanh()).exp().expand(-1, 3, -1, -1)
     dressed = (warped * gain).clamp(0, 1)
-    image = alpha * dressed + (1 - alpha) * (beta * rendered + (1 - beta) * person)
+    # Alpha learns from the mask alone. From the picture it would learn to put the blurred mean of
+    # `rendered` wherever a print may lie a pixel off: cheaper, and the print shows in the mask.
+    share = alpha.detach()
+    image = share * dressed + (1 - share) * (beta * rendered + (1 - beta) * person)
     return TryOnOutput(image, flow, alpha, beta, rendered, gain, warped, flows, pose, parsing)

@@ -62,7 +62,7 @@ def perfect(batch):
 def test_perfect_prediction_costs_nothing(loss, batch):
     terms = loss(*perfect(batch), batch)
     assert set(terms) == set(NAMES)
-    # Distances are sqrt(d^2 + 1e-6), over four scales of flow.
+    # Distances are sqrt(d^2 + 1e-8), over four scales of flow.
     assert {name: float(value) for name, value in terms.items() if value > 4e-3} == {}
     assert all(value >= 0 for value in terms.values())
 
@@ -73,6 +73,7 @@ def wrong_pose(out, **changes):
 
 WRONG = {
     "flow": lambda o, c: (o._replace(flows=tuple(f + 0.1 for f in o.flows)), c),
+    "shape": lambda o, c: (o._replace(flows=tuple(1.2 * f for f in o.flows)), c),
     "smooth": lambda o, c: (
         o._replace(flows=tuple(f + 0.1 * torch.rand_like(f) for f in o.flows)),
         c,
@@ -118,6 +119,20 @@ def test_error_outside_both_garments_is_in_no_regional_term(loss, batch):
     assert terms["region"] == 0
 
 
+def test_offset_of_the_flow_leaves_its_shape(loss, batch):
+    out, code = perfect(batch)
+    moved = out._replace(flows=tuple(f + 0.3 for f in out.flows))
+    terms = loss(moved, code, batch)
+    assert terms["flow"] > 0.5 and terms["shape"] < 4e-3
+
+
+def test_fold_of_the_truth_is_no_error_of_shape(loss, batch):
+    """Two layers of cloth side by side: the truth jumps, and so may the flow."""
+    batch.flow[..., 24:] += 0.5
+    terms = loss(*perfect(batch), batch)
+    assert terms["shape"] < 4e-3 and terms["smooth"] > 0.02
+
+
 def test_flow_outside_the_garment_is_free(loss, batch):
     out, code = perfect(batch)
     flows = []
@@ -125,7 +140,9 @@ def test_flow_outside_the_garment_is_free(loss, batch):
         inside = F.interpolate(batch.target_mask, size=flow.shape[2:], mode="area")
         flows.append(torch.where(inside > 0, flow, flow + 0.5))
     changed = loss(out._replace(flows=tuple(flows)), code, batch)
-    torch.testing.assert_close(changed["flow"], loss(out, code, batch)["flow"])
+    same = loss(out, code, batch)
+    torch.testing.assert_close(changed["flow"], same["flow"])
+    torch.testing.assert_close(changed["shape"], same["shape"])
 
 
 def test_pose_only_samples_cost_nothing_for_the_try_on(loss):
