@@ -52,14 +52,22 @@ class TryOnDataset(Dataset):
 
 
 class ViewSampler:
-    """Batches of (index, view) pairs: a fresh permutation each epoch, resumable at any step."""
+    """Batches of (index, view) pairs: a fresh permutation each epoch, resumable at any step.
 
-    def __init__(self, length: int, batch_size: int, seed: int, start_step: int = 0):
+    Of `parts` processes, each gets its `part` of every batch.
+    """
+
+    def __init__(
+        self, length: int, batch_size: int, seed: int, start_step: int = 0, part: int = 0,
+        parts: int = 1,
+    ):  # fmt: skip
         if length < batch_size:
             raise ValueError(
                 f"{length} samples can't fill a batch of {batch_size}; lower batch_size"
             )
         self.length, self.batch_size, self.seed, self.step = length, batch_size, seed, start_step
+        share = batch_size // parts
+        self.mine = slice(part * share, (part + 1) * share)
 
     def __iter__(self):
         per_epoch = self.length // self.batch_size
@@ -68,5 +76,5 @@ class ViewSampler:
             order = np.random.default_rng([self.seed, epoch]).permutation(self.length)
             for k in range(at, per_epoch):
                 picks = order[k * self.batch_size : (k + 1) * self.batch_size]
-                yield [(int(i), epoch) for i in picks]
+                yield [(int(i), epoch) for i in picks[self.mine]]
             self.step = (epoch + 1) * per_epoch

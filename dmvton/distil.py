@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dmvton.batch import Batch
+from dmvton.losses import masked_mean
 from dmvton.networks import load_network
 from dmvton.student.generator import TryOnOutput
 from dmvton.teacher.sight import sight_of, sight_of_target
@@ -38,10 +39,10 @@ class DistilConfig:
 class Tutor:
     """A frozen teacher."""
 
-    def __init__(self, cfg: DistilConfig):
+    def __init__(self, cfg: DistilConfig, device: torch.device | str = "cpu"):
         assert cfg.teacher is not None
         self.cfg = cfg
-        self.teacher = load_network("teacher", cfg.teacher).requires_grad_(False)
+        self.teacher = load_network("teacher", cfg.teacher).requires_grad_(False).to(device)
 
     @torch.no_grad()
     def redressed(self, batch: Batch) -> Batch:
@@ -67,10 +68,8 @@ class Tutor:
         distance = (out.flow - lesson.flow).square().sum(1, keepdim=True).add(1e-6).sqrt()
         difference = (out.image - lesson.image).abs().mean(1, keepdim=True)
         return {
-            "distil_flow": self.cfg.flow * (distance * weight).sum() / (weight.sum() + 1),
-            "distil_image": self.cfg.image
-            * (difference * factor * area).sum()
-            / ((factor * area).sum() + 1),
+            "distil_flow": self.cfg.flow * masked_mean(distance, weight),
+            "distil_image": self.cfg.image * masked_mean(difference, factor * area),
         }
 
 

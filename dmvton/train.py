@@ -3,8 +3,12 @@
 Every state is written whole, with the optimiser and the position in the data, so that a run that
 was killed goes on at the very step of its last state:
 `dmvton train --stage student.full --resume true`.
+
+Several processes or GPUs, one machine or more: `torchrun --nproc-per-node 4 -m dmvton.train` with
+the same arguments, or `accelerate launch`. The batch is the whole one, which they share.
 """
 
+import os
 import signal
 import time
 from dataclasses import asdict, dataclass, field, fields
@@ -13,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -25,6 +30,7 @@ from dmvton.distil import DistilConfig, Tutor
 from dmvton.errors import UsageError
 from dmvton.losses import LossWeights, StudentLoss
 from dmvton.networks import NETWORKS, start_from
+from dmvton.parallel import with_whole_batch_norm
 from dmvton.student.config import StudentConfig
 from dmvton.teacher.model import TeacherConfig
 from dmvton.train_log import TrainLog
@@ -46,6 +52,7 @@ class TrainConfig:
     size: tuple[int, int] = (256, 192)
     """Height and width."""
     batch_size: int = 8
+    """Samples a step, over all processes."""
     steps: int = 20000
     lr: float = 1e-3
     trunk_lr: float = 0.25
@@ -58,7 +65,10 @@ class TrainConfig:
     """Largest gradient norm."""
     ema: float = 0.998
     seed: int = 0
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision, for GPUs."""
     threads: int = 1
+    """Threads of each process."""
     workers: int = 1
     save_minutes: float = 4.0
     val_every: int = 1000
@@ -82,6 +92,7 @@ class Trainer:
 
     def __init__(self, cfg: TrainConfig):
         torch.manual_seed(cfg.seed)
+        self.engine = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision=cfg.precision)
         self.cfg, self.step, self.seconds = cfg, 0, 0.0
         # Channels last makes a CPU step a quarter faster.
         self.network = NETWORKS[cfg.network]
@@ -89,11 +100,15 @@ class Trainer:
         self.model = self.network.build(self.sizes).to(memory_format=torch.channels_last)
         if cfg.init:
             start_from(self.model, cfg.network, cfg.init)
+        if self.engine.num_processes > 1:
+            with_whole_batch_norm(self.model)
+        self.model.to(self.engine.device)
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
-        self.loss = StudentLoss(cfg.losses)
-        self.tutor = Tutor(cfg.distil) if cfg.distil.teacher else None
+        self.loss = StudentLoss(cfg.losses).to(self.engine.device)
+        self.tutor = Tutor(cfg.distil, self.engine.device) if cfg.distil.teacher else None
         self.optimiser = torch.optim.AdamW(self._groups(), cfg.lr, weight_decay=cfg.weight_decay)
         self.base_rates = [g["lr"] for g in self.optimiser.param_groups]
+        self.wrapped, self.stepper = self.engine.prepare(self.model, self.optimiser)
         self.stop = False
 
     def _groups(self) -> list[dict]:
@@ -109,6 +124,8 @@ class Trainer:
 
     def save(self) -> None:
         """Writes the state to go on from, and the EMA weights as a checkpoint."""
+        if not self.engine.is_main_process:
+            return
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
         for name, p in self._optimised():
@@ -127,11 +144,13 @@ class Trainer:
             return False
         tensors, meta = found
         self.model.load_state_dict(_part(tensors, "model."))
-        self.ema = _part(tensors, "ema.")
+        device = self.engine.device
+        self.ema = {k: v.to(device) for k, v in _part(tensors, "ema.").items()}
         for name, p in self._optimised():
             state = {k: tensors.get(f"optim.{k}.{name}") for k in ("step", "exp_avg", "exp_avg_sq")}
             if state["step"] is not None:
-                self.optimiser.state[p] = state
+                moments = {k: v if k == "step" else v.to(device) for k, v in state.items()}
+                self.optimiser.state[p] = moments
         self.step, self.seconds = meta["step"], meta["seconds"]
         return True
 
@@ -139,7 +158,7 @@ class Trainer:
         """A copy of the network with the averaged weights, in eval mode."""
         model = self.network.build(self.sizes)
         model.load_state_dict(self.ema)
-        return model.eval()
+        return model.eval().to(self.engine.device)
 
     # -- training -------------------------------------------------------------------------------
 
@@ -149,13 +168,14 @@ class Trainer:
         for group, base in zip(self.optimiser.param_groups, self.base_rates, strict=True):
             group["lr"] = base * rate
         layout = torch.channels_last
+        batch = Batch(*(x.to(self.engine.device, non_blocking=True) for x in batch))
         batch = batch._replace(
             person=batch.person.to(memory_format=layout),
             garment=batch.garment.to(memory_format=layout),
         )
         if self.tutor and _chance(self.cfg.seed, self.step) < self.cfg.distil.redress:
             batch = self.tutor.redressed(batch)
-        out, code = self.network.look(self.model, batch)
+        out, code = self.network.look(self.wrapped, batch)
         terms = self.loss(out, code, batch)
         if self.tutor:
             terms |= self.tutor.terms(out, batch)
@@ -164,10 +184,10 @@ class Trainer:
             raise FloatingPointError(
                 f"loss is {float(total.detach())} at step {self.step}: {terms}"
             )
-        self.optimiser.zero_grad()
-        total.backward()
-        nn.utils.clip_grad_norm_([p for _, p in self._optimised()], self.cfg.clip)
-        self.optimiser.step()
+        self.stepper.zero_grad()
+        self.engine.backward(total)
+        self.engine.clip_grad_norm_([p for _, p in self._optimised()], self.cfg.clip)
+        self.stepper.step()
         self._average()
         self.step += 1
         return {k: float(v.detach()) for k, v in terms.items()}
@@ -182,20 +202,31 @@ class Trainer:
                 self.ema[key].copy_(value)
 
     def validate(self, log: TrainLog) -> None:
-        """Writes down how the EMA weights do on fixed views of the validation shards."""
-        cfg = self.cfg
+        """Writes down how the EMA weights do on fixed views of the validation shards.
+
+        Every process does: the loss is that of all of them.
+        """
+        cfg, device = self.cfg, self.engine.device
         data = TryOnDataset(cfg.val, cfg.size, cfg.augment, seed=1, limit=128)
         model = self.ema_model()
-        log.validate(lambda b: self.network.look(model, b), self.loss, data, self.step)
+        log.validate(lambda b: self.network.look(model, b), self.loss, data, self.step, device)
+
+    def _told_to_stop(self) -> bool:
+        """Whether any process got a signal, so that all of them end at the same step."""
+        if self.engine.num_processes == 1:
+            return self.stop
+        told = torch.tensor(float(self.stop), device=self.engine.device)
+        return float(self.engine.reduce(told, "sum")) > 0
 
     def run(self) -> None:
         """Trains to the last step, or until SIGTERM or SIGINT, then saves."""
-        cfg = self.cfg
+        cfg, engine = self.cfg, self.engine
         if self.step >= cfg.steps:
             return
-        log = TrainLog(cfg.out / "log")
+        log = TrainLog(cfg.out / "log" if engine.is_main_process else None)
         data = TryOnDataset(cfg.data, cfg.size, cfg.augment, cfg.seed)
-        sampler = ViewSampler(len(data), cfg.batch_size, cfg.seed, self.step)
+        sampler = ViewSampler(len(data), cfg.batch_size, cfg.seed, self.step,
+                              engine.process_index, engine.num_processes)  # fmt: skip
         loader = DataLoader(data, batch_sampler=sampler, num_workers=cfg.workers,
                             prefetch_factor=4 if cfg.workers else None,
                             worker_init_fn=_deaf)  # fmt: skip
@@ -204,13 +235,14 @@ class Trainer:
         self.model.train()
         saved = started = time.monotonic()
         before = self.seconds
-        bar = tqdm(total=cfg.steps, initial=self.step, unit="step", mininterval=5)
+        bar = tqdm(total=cfg.steps, initial=self.step, unit="step", mininterval=5,
+                   disable=not engine.is_main_process)  # fmt: skip
         for batch in loader:
             log.add(self.update(batch), self.step)
             bar.update()
             now = time.monotonic()
             self.seconds = before + now - started
-            done = self.stop or self.step >= cfg.steps
+            done = self._told_to_stop() or self.step >= cfg.steps
             if cfg.val and (self.step % cfg.val_every == 0 or self.step == cfg.steps):
                 self.validate(log)
             if done or now - saved > 60 * cfg.save_minutes:
@@ -254,10 +286,15 @@ def check(cfg: TrainConfig, resume: bool) -> None:
 
     Raises:
         UsageError: the folder already holds a run and `resume` was not asked for, or the size does
-            not suit the network.
+            not suit the network, or the processes can't share the batch evenly.
     """
     if not resume and list(cfg.out.glob("state-*")):
         raise UsageError(f"{cfg.out} holds a run already; pass --resume true or another --out")
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if cfg.batch_size % processes:
+        raise UsageError(
+            f"batch_size is {cfg.batch_size}; expected a multiple of the {processes} processes"
+        )
     if any(side % 16 or side < 16 for side in cfg.size):
         raise UsageError(f"size is {cfg.size}; expected height and width as multiples of 16")
 
@@ -293,3 +330,7 @@ def main(argv: list[str] | None = None) -> None:
     cfg.out.mkdir(parents=True, exist_ok=True)
     parser.save(args, str(cfg.out / "train.yaml"), overwrite=True)
     train(cfg, args.resume)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,10 +20,13 @@ PERIOD = 50  # steps over which training terms are averaged
 class TrainLog:
     """Means of training terms, and validation on fixed views."""
 
-    def __init__(self, folder: Path):
-        from torch.utils.tensorboard import SummaryWriter
+    def __init__(self, folder: Path | None):
+        """`folder` is None in the processes that leave the writing to the first one."""
+        self.writer = None
+        if folder is not None:
+            from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder))
+            self.writer = SummaryWriter(str(folder))
         self.sums: dict[str, float] = {}
         self.count = 0
 
@@ -34,29 +37,36 @@ class TrainLog:
         self.count += 1
         if self.count == PERIOD:
             means = {k: v / self.count for k, v in self.sums.items()}
-            for name, value in means.items():
-                self.writer.add_scalar(f"train/{name}", value, step)
-            tqdm.write(f"{step} " + " ".join(f"{k} {v:.3f}" for k, v in means.items()))
+            self._write("train", means, step)
             self.sums, self.count = {}, 0
 
     @torch.no_grad()
-    def validate(self, look: Look, loss: StudentLoss, data: Dataset, step: int) -> None:
+    def validate(
+        self, look: Look, loss: StudentLoss, data: Dataset, step: int,
+        device: torch.device | str = "cpu",
+    ) -> None:  # fmt: skip
         """Loss terms and pictures on validation samples; `look` runs a network in eval mode."""
         sums: dict[str, float] = {}
         count = 0
-        for batch in DataLoader(data, batch_size=8):
+        for samples in DataLoader(data, batch_size=8):
+            batch = Batch(*(x.to(device) for x in samples))
             out, code = look(batch)
             terms = loss(out, code, batch)
             terms["psnr_region"] = region_psnr(out.image, batch)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
-            if count == 0:
+            if count == 0 and self.writer is not None:
                 self.writer.add_image("val/pictures", picture_grid(batch, out), step)
             count += 1
-        means = {k: v / count for k, v in sums.items()}
+        self._write("val", {k: v / count for k, v in sums.items()}, step)
+
+    def _write(self, part: str, means: dict[str, float], step: int) -> None:
+        if self.writer is None:
+            return
         for name, value in means.items():
-            self.writer.add_scalar(f"val/{name}", value, step)
-        tqdm.write(f"val {step} " + " ".join(f"{k} {v:.3f}" for k, v in means.items()))
+            self.writer.add_scalar(f"{part}/{name}", value, step)
+        prefix = "val " if part == "val" else ""
+        tqdm.write(f"{prefix}{step} " + " ".join(f"{k} {v:.3f}" for k, v in means.items()))
 
 
 def region_psnr(image: Tensor, batch: Batch) -> Tensor:
