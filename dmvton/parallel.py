@@ -37,6 +37,8 @@ class WholeBatchNorm(nn.BatchNorm2d):
         """Map (N, C, H, W), of which each process holds a part of N."""
         if not self.training or processes() == 1:
             return super().forward(x)
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None
         count = x.numel() / x.shape[1] * processes()
         mean = all_reduce(x.sum((0, 2, 3))) / count
         centred = x - mean[:, None, None]
@@ -45,7 +47,7 @@ class WholeBatchNorm(nn.BatchNorm2d):
             momentum = self.momentum or 0.1
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), momentum)
-            self.num_batches_tracked += 1
+            self.num_batches_tracked.add_(1)
         scale = self.weight * (variance + self.eps).rsqrt()
         return centred * scale[:, None, None] + self.bias[:, None, None]
 

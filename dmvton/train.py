@@ -147,8 +147,9 @@ class Trainer:
         device = self.engine.device
         self.ema = {k: v.to(device) for k, v in _part(tensors, "ema.").items()}
         for name, p in self._optimised():
-            state = {k: tensors.get(f"optim.{k}.{name}") for k in ("step", "exp_avg", "exp_avg_sq")}
-            if state["step"] is not None:
+            keys = {k: f"optim.{k}.{name}" for k in ("step", "exp_avg", "exp_avg_sq")}
+            if keys["step"] in tensors:
+                state = {k: tensors[key] for k, key in keys.items()}
                 moments = {k: v if k == "step" else v.to(device) for k, v in state.items()}
                 self.optimiser.state[p] = moments
         self.step, self.seconds = meta["step"], meta["seconds"]

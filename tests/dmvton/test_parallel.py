@@ -55,8 +55,6 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
     # Measured 0.03, as with the batch in another order; 0.16 and 0.22 with masks or batch norm of
     # each process alone.
     assert 0 < moved and apart < 0.08 * moved, (apart, moved)
-    for name in (n for n in start if "running" in n):
-        torch.testing.assert_close(two[f"model.{name}"], one[f"model.{name}"], rtol=0.02, atol=1e-3)
 
 
 def test_parts_of_a_batch_are_the_batch():
