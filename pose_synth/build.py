@@ -15,18 +15,22 @@ from pose_synth.framing import FramingGenerator
 from pose_synth.garments import (
     EVERY_CLASS,
     KINDS,
+    TOP_KINDS,
     Garment,
     garment_key,
     garment_paths,
     load_garments,
 )
+from pose_synth.landmarks import load_landmarks
 from pose_synth.outfit import Outfit, outfit_of
+from pose_synth.paired import PairedGenerator, load_pairs
 from pose_synth.persons import Person, load_persons
 from pose_synth.pose import PoseBank
 from pose_synth.products import Sample
 from pose_synth.recipe import Generator, Recipe
 from pose_synth.rendered import RenderedGenerator
 from pose_synth.shards import ShardPlan, write
+from pose_synth.tryonset import TryOnSet
 
 TINY_GARMENTS = 48
 
@@ -36,15 +40,21 @@ class BuildConfig:
     """What to build, and from what."""
 
     data: Path
-    """Folder with `ccp/`, `clothing/train/` and, for rendered people, `makehuman/base/`."""
+    """Folder with `ccp/`, `clothing/train/` and, for rendered people, `makehuman/base/`; with
+    `--layout tryon`, a dataset in the layout of VITON, VITON-HD, VITON-Clean or DressCode."""
     out: Path
     samples: int | None = None
     """How many; 9000 if not given, 240 with the preset."""
+    layout: Literal["collections", "tryon"] = "collections"
+    """`tryon`: pairs of person and garment, read from a try-on dataset."""
     preset: Literal["tiny"] | None = None
     """`tiny`: a minute's work without any photo, rendered people in drawn garments."""
     part: str = "train"
     """Part of the split: train, val or test."""
     seed: int = 0
+    learned: bool = False
+    """Also garments whose landmarks a network found: most long sleeves and jackets. The protocols
+    of `dmvton eval` are drawn without."""
     framing: float = 0.18
     """Share of pose-only samples (whole photos and pictures without a person)."""
     rendered: float = 0.0
@@ -55,8 +65,11 @@ class BuildConfig:
 class Banks:
     """Persons and garments of one part of the split, with the reasons of all rejects."""
 
-    def __init__(self, data: Path, part: str):
-        """Loads the banks; takes under a minute with the committed keypoints and outlines."""
+    def __init__(self, data: Path, part: str, learned: bool = False):
+        """Loads the banks; takes under a minute with the committed keypoints and outlines.
+
+        `learned` adds the garments whose landmarks a network found.
+        """
         cv2.setNumThreads(1)
         self.source, self.poses = ClothingCoParsing(data / "ccp"), PoseBank.load()
         self.keys = split.select(self.source.ids(), "persons", part)
@@ -68,7 +81,7 @@ class Banks:
             else:
                 self.rejects[found[0]] = found[1]
         self.paths = _of_part(garment_paths(data / "clothing/train", EVERY_CLASS), part)
-        self.garments, rejected = _tops(self.paths)
+        self.garments, rejected = _tops(self.paths, learned)
         self.rejects |= rejected
 
     def summary(self) -> dict:
@@ -78,16 +91,18 @@ class Banks:
                 "rejected": dict(reasons.most_common())}  # fmt: skip
 
 
-def shop_tops(data: Path, part: str) -> list[Garment]:
+def shop_tops(data: Path, part: str, learned: bool = False) -> list[Garment]:
     """The usable tops of one part of the split."""
-    return _tops(_of_part(garment_paths(data / "clothing/train", EVERY_CLASS), part))[0]
+    return _tops(_of_part(garment_paths(data / "clothing/train", EVERY_CLASS), part), learned)[0]
 
 
-def _tops(paths: list[Path]) -> tuple[list[Garment], dict[str, str]]:
+def _tops(paths: list[Path], learned: bool) -> tuple[list[Garment], dict[str, str]]:
     """Usable tops among garment photos, and the reasons of the others by key."""
     garments: list[Garment] = []
     rejects: dict[str, str] = {}
-    for shop in load_garments([p for p in paths if p.parent.name in KINDS]):
+    points = {k: p for k, (p, _) in load_landmarks().items()} if learned else None
+    kinds = TOP_KINDS if learned else KINDS
+    for shop in load_garments([p for p in paths if p.parent.name in kinds], landmarks=points):
         if isinstance(shop, Garment):
             garments.append(shop)
         else:
@@ -104,7 +119,9 @@ def build(cfg: BuildConfig) -> Path:
     """Writes the shards and returns the manifest's path."""
     if cfg.preset == "tiny":
         return _build_tiny(cfg)
-    banks = Banks(cfg.data, cfg.part)
+    if cfg.layout == "tryon":
+        return _build_paired(cfg)
+    banks = Banks(cfg.data, cfg.part, cfg.learned)
     print(banks.summary())
     tryon = Generator(banks.outfits, banks.garments, cfg.recipe)
     framing = FramingGenerator(banks.source, banks.poses, banks.keys, banks.garments, banks.paths)
@@ -118,7 +135,7 @@ def build(cfg: BuildConfig) -> Path:
         return (framing if rng.random() < cfg.framing else tryon).draw(rng)
 
     note = {"part": cfg.part, "banks": banks.summary(), "rejects": banks.rejects,
-            "recipe": asdict(cfg.recipe), "framing": cfg.framing,
+            "recipe": asdict(cfg.recipe), "framing": cfg.framing, "learned": cfg.learned,
             "rendered": cfg.rendered}  # fmt: skip
     return write(ShardPlan(cfg.out, cfg.samples or 9000, cfg.seed), draw, note)
 
@@ -135,3 +152,16 @@ def _build_tiny(cfg: BuildConfig) -> Path:
     people = RenderedGenerator(garments, meshes(cfg.data))
     note = {"preset": cfg.preset, "garments": len(garments), "recipe": asdict(people.recipe)}
     return write(ShardPlan(cfg.out, cfg.samples or 240, cfg.seed), people.draw, note)
+
+
+def _build_paired(cfg: BuildConfig) -> Path:
+    """Shards from a try-on dataset's own pairs."""
+    cv2.setNumThreads(1)
+    source = TryOnSet(cfg.data, cfg.part)
+    banks = load_pairs(source)
+    note = {"part": cfg.part, "layout": source.layout.name, "recipe": asdict(cfg.recipe),
+            "banks": {"persons": len(banks.outfits), "garments": len(banks.garments)},
+            "rejects": banks.rejects}  # fmt: skip
+    print(note["banks"], len(banks.rejects), "left out; the manifest says why")
+    draw = PairedGenerator(banks, [], cfg.recipe).draw
+    return write(ShardPlan(cfg.out, cfg.samples or 9000, cfg.seed), draw, note)

@@ -7,10 +7,12 @@ from pose_synth.build import BuildConfig, build
 from pose_synth.measure import outlines, poses, split
 from pose_synth.mine import MineConfig, mine
 from pose_synth.show import show
+from pose_synth.tryonset import check
 
 # Functions whose arguments are the command's options.
 PLAIN: dict[str, Callable[..., None]] = {
     "show": show,
+    "check": check,
     "poses": poses,
     "outlines": outlines,
     "split": split,

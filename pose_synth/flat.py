@@ -1,5 +1,7 @@
 """Flat garment photos: mask, landmarks on the outline, strip mesh."""
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -162,25 +164,35 @@ def landmarks(mask: np.ndarray) -> tuple[_Outline, list[dict]] | None:
     return None if None in sides else (line, sides)
 
 
-def _torso(line: _Outline, sides: list[dict], neckline_drop: float) -> np.ndarray:
+class Seams(NamedTuple):
+    """The lines of one half of a top, each a polyline (n, 2)."""
+
+    yoke: np.ndarray  # shoulder to neck
+    flank: np.ndarray  # armpit to hem
+    outer: np.ndarray  # shoulder to the cuff's outer corner
+    inner: np.ndarray  # armpit to the cuff's inner corner
+
+
+def mesh_of_seams(
+    sides: list[Seams], collar: np.ndarray, hem: np.ndarray, neckline_drop: float
+) -> StripMesh:
+    """Fills the lines of a left and a right half, collar (n, 2) and hem (n, 2) with grids."""
     edges = []
-    for k in sides:
-        seam = bridge(
-            line.points[k["shoulder"]][None], line.points[k["armpit"]][None], ARMPIT_ROW + 1
-        )[0]
-        flank = resample(line.path(k["armpit"], k["hem"], -k["step"]), TORSO_ROWS - ARMPIT_ROW)
-        edges.append(np.vstack([seam[:-1], flank]))
+    for side in sides:
+        seam = bridge(side.yoke[:1], side.flank[:1], ARMPIT_ROW + 1)[0]
+        edges.append(np.vstack([seam[:-1], resample(side.flank, TORSO_ROWS - ARMPIT_ROW)]))
     grid = bridge(edges[0], edges[1], TORSO_COLS)
-    shoulders = [resample(line.path(k["shoulder"], k["neck"], k["step"]), 4) for k in sides]
-    collar = resample(line.path(sides[0]["neck"], sides[1]["neck"], sides[0]["step"]), 3)
+    shoulders = [resample(side.yoke, 4) for side in sides]
+    collar = resample(collar, 3)
     # The outline's top is the back collar; the front neckline lies lower by a share of the chest.
     collar[1, 1] += neckline_drop * np.linalg.norm(grid[ARMPIT_ROW, -1] - grid[ARMPIT_ROW, 0])
     top = np.vstack([shoulders[0], collar[1:2], shoulders[1][::-1]])
-    hem = line.path(sides[0]["hem"], sides[1]["hem"], -sides[0]["step"])
-    hem = resample(hem, TORSO_COLS)
     v = np.linspace(0, 1, TORSO_ROWS)[:, None, None]
-    top_shift, hem_shift = top - grid[0], hem - grid[-1]
-    return grid + top_shift * np.clip(1 - 3 * v, 0, 1) + hem_shift * np.clip(4 * v - 3, 0, 1)
+    top_shift, hem_shift = top - grid[0], resample(hem, TORSO_COLS) - grid[-1]
+    torso = grid + top_shift * np.clip(1 - 3 * v, 0, 1) + hem_shift * np.clip(4 * v - 3, 0, 1)
+    sleeves = [bridge(resample(side.outer, SLEEVE_ROWS), resample(side.inner, SLEEVE_ROWS),
+                      SLEEVE_COLS) for side in sides]  # fmt: skip
+    return StripMesh(torso, *sleeves)
 
 
 def flat_mesh(mask: np.ndarray, neckline_drop: float = 0.08) -> tuple[StripMesh, float] | None:
@@ -197,12 +209,13 @@ def flat_mesh(mask: np.ndarray, neckline_drop: float = 0.08) -> tuple[StripMesh,
     if found is None:
         return None
     line, sides = found
-    sleeves = []
-    for k in sides:
-        outer = resample(line.path(k["shoulder"], k["cuff_out"], -k["step"]), SLEEVE_ROWS)
-        inner = resample(line.path(k["armpit"], k["cuff_in"], k["step"]), SLEEVE_ROWS)
-        sleeves.append(bridge(outer, inner, SLEEVE_COLS))
-    mesh = StripMesh(_torso(line, sides, neckline_drop), *sleeves)
+    seams = [Seams(line.path(k["shoulder"], k["neck"], k["step"]),
+                   line.path(k["armpit"], k["hem"], -k["step"]),
+                   line.path(k["shoulder"], k["cuff_out"], -k["step"]),
+                   line.path(k["armpit"], k["cuff_in"], k["step"])) for k in sides]  # fmt: skip
+    collar = line.path(sides[0]["neck"], sides[1]["neck"], sides[0]["step"])
+    hem = line.path(sides[0]["hem"], sides[1]["hem"], -sides[0]["step"])
+    mesh = mesh_of_seams(seams, collar, hem, neckline_drop)
     return mesh, 1 - mesh_iou(mesh, mask)
 
 

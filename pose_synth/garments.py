@@ -7,13 +7,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pose_synth.flat import flat_mesh, grabcut_mask
+from pose_synth.flat import flat_mesh, grabcut_mask, mesh_iou
+from pose_synth.landmarks import landmark_mesh
 from pose_synth.strips import ARMPIT_ROW, StripMesh
 
 CANVAS = (240, 320)  # (width, height) of a garment canvas at scale 1
 KINDS = ("t-shirt", "longsleeve", "shirt")
+TOP_KINDS = (*KINDS, "outwear")  # classes that hold tops; outlines alone tell nothing of the last
 EVERY_CLASS = ("dress", "longsleeve", "outwear", "pants", "shirt", "shorts", "skirt", "t-shirt")
 OUTLINES = Path(__file__).parent / "banks" / "garment_outlines.npz"
+REJECTS = Path(__file__).parent / "banks" / "garment_rejects.txt"
 
 
 @dataclass(frozen=True)
@@ -149,21 +152,48 @@ def _mask(photo: np.ndarray, outline: np.ndarray | None) -> np.ndarray:
 
 
 def load_garment(
-    path: Path, scale: float, gates: GarmentGates, outline: np.ndarray | None = None
+    path: Path,
+    scale: float,
+    gates: GarmentGates,
+    outline: np.ndarray | None = None,
+    points: np.ndarray | None = None,
 ) -> Garment | str:
-    """The garment of a photo, or the reason why it is not used."""
+    """The garment of a photo, or the reason why it is not used.
+
+    Args:
+        path: photo; the folder's name is the garment's class.
+        scale: of the canvas.
+        gates: what a garment whose mesh comes from its outline must show.
+        outline: (n, 2) of the mask, in photo pixels; found anew if not given.
+        points: landmarks (12, 2) in photo pixels that were found and accepted before.
+    """
     photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if photo is None:
         return "unreadable"
-    mask = _mask(photo, outline)
+    return garment_of(photo, _mask(photo, outline), garment_key(path), scale, gates, points)
+
+
+def garment_of(
+    photo: np.ndarray,
+    mask: np.ndarray,
+    key: str,
+    scale: float,
+    gates: GarmentGates,
+    points: np.ndarray | None = None,
+) -> Garment | str:
+    """The garment of a photo (H, W, 3) and its mask (H, W) bool; `key` is class/name."""
+    if points is not None:
+        rim = mask_outline(mask)
+        if len(rim) < 3:
+            return "no outline"
+        mesh = landmark_mesh(points, rim)
+        return _on_canvas(key, photo, mask, mesh, 1 - mesh_iou(mesh, mask), scale)
     found = flat_mesh(mask) if mask.mean() > gates.min_area else None
     reason = reject_reason(mask, found, gates)
-    if reason:
-        return reason
-    return _on_canvas(path, photo, mask, *found, scale)
+    return reason or _on_canvas(key, photo, mask, *found, scale)
 
 
-def _on_canvas(path, photo, mask, mesh, misfit, scale) -> Garment:
+def _on_canvas(key, photo, mask, mesh, misfit, scale) -> Garment:
     matrix = canvas_matrix(photo.shape[:2], scale)
     size = (round(CANVAS[0] * scale), round(CANVAS[1] * scale))
     warp = dict(flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
@@ -175,19 +205,42 @@ def _on_canvas(path, photo, mask, mesh, misfit, scale) -> Garment:
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 0.8)
     soft = cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_AREA)
     return Garment(
-        garment_key(path), path.parent.name, image, soft, extended, mesh.transform(matrix), misfit
+        key, key.partition("/")[0], image, soft, extended, mesh.transform(matrix), misfit
     )
 
 
 def load_garments(
-    paths: list[Path], scale: float = 1.0, gates: GarmentGates | None = None
+    paths: list[Path],
+    scale: float = 1.0,
+    gates: GarmentGates | None = None,
+    landmarks: dict[str, np.ndarray] | None = None,
 ) -> Iterator[Garment | tuple[str, str]]:
-    """Yields every accepted garment, and (key, reason) for every other one."""
+    """Yields every accepted garment, and (key, reason) for every other one.
+
+    `landmarks` (12, 2) by key say the mesh where the outline does not; a garment of REJECTS is left
+    out where they are given.
+    """
     outlines = load_outlines()
+    rejects = {} if landmarks is None else load_rejects()
     for path in paths:
         key = garment_key(path)
-        found = load_garment(path, scale, gates or GarmentGates(), outlines.get(key))
+        points = (landmarks or {}).get(key)
+        if key in rejects:
+            yield key, rejects[key]
+            continue
+        if path.parent.name not in KINDS and points is None:
+            yield key, "no landmarks"
+            continue
+        found = load_garment(path, scale, gates or GarmentGates(), outlines.get(key), points)
         yield (key, found) if isinstance(found, str) else found
+
+
+def load_rejects(path: Path = REJECTS) -> dict[str, str]:
+    """Reason by key of the garments that an eye has rejected; lines of `key reason`."""
+    if not path.exists():
+        return {}
+    lines = (line.partition(" ") for line in path.read_text("utf-8").splitlines() if line)
+    return {key: reason for key, _, reason in lines}
 
 
 def garment_key(path: Path) -> str:

@@ -114,9 +114,9 @@ def load_person(
     try:
         photo = source.photo(key)
         labels = source.parsing(key, photo.shape[:2])
+        points, score = poses.points(key)
     except SourceError as error:
         return f"source: {error}"
-    points, score = poses.points(key)
     reason = _gate_pose(points, score, gates)
     if reason:
         return reason
