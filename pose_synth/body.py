@@ -139,12 +139,16 @@ class PoseSampler:
     def __init__(self, path: Path = POSES):
         with np.load(path, allow_pickle=False) as data:
             self.poses = data["poses"].astype(np.float32)  # (N, 24, 3)
+            self.ids = [str(key) for key in data["ids"]]  # the photo of each pose
         self.spread = spreads()
         self.chance: np.ndarray | None = None  # (N,) of drawing each pose; None: all alike
 
-    def draw(self, rng: np.random.Generator, jitter: float = 0.15) -> np.ndarray:
-        """Rotation vectors (24, 3) of a random pose."""
-        pose = self.poses[rng.choice(len(self.poses), p=self.chance)]
+    def draw(self, rng: np.random.Generator, jitter: float = 0.15, among=None) -> np.ndarray:
+        """Rotation vectors (24, 3) of a random pose, of those with an index in `among` if given."""
+        if among is None:
+            pose = self.poses[rng.choice(len(self.poses), p=self.chance)]
+        else:
+            pose = self.poses[rng.choice(among)]
         if rng.random() < 0.5:
             pose = mirrored(pose)
         pose = pose + rng.normal(0, jitter, pose.shape) * np.minimum(self.spread, 0.5)

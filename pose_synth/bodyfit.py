@@ -129,18 +129,19 @@ def fit_bank(source: Path, out: Path = POSES, max_error: float = 0.012) -> None:
     """Fits every confident, front-facing person of a keypoint file and writes the pose bank.
 
     Args:
-        source: npz with BlazePose's `xy`, `vis`, `world` and `score`, one row a photo.
+        source: npz with BlazePose's `xy`, `vis`, `world`, `score` and `ids`, one row a photo.
         out: file to write.
         max_error: mean distance of keypoints, in body heights, above which a pose is dropped.
     """
     with np.load(source, allow_pickle=False) as data:
         keep = (data["score"] > 0.95) & (data["xy"][:, 11, 0] > data["xy"][:, 12, 0])
         seen = observed(*(data[k][keep] for k in ("xy", "vis", "world")))
+        ids = data["ids"][keep]
     found = fit(Body(), seen)
     good = found.error < max_error
     limit = spreads()
     poses = np.stack([limited(p, limit) for p in found.poses[good]])
     print(f"{len(good)} fitted, median error {np.median(found.error):.4f}, {good.sum()} kept")
     partial = out.with_suffix(".part.npz")
-    np.savez_compressed(partial, poses=poses.astype(np.float16))
+    np.savez_compressed(partial, poses=poses.astype(np.float16), ids=ids[good])
     partial.replace(out)

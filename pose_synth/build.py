@@ -23,12 +23,13 @@ from pose_synth.garments import (
 )
 from pose_synth.landmarks import load_landmarks
 from pose_synth.outfit import Outfit, outfit_of
+from pose_synth.overlay import OverlayGenerator
 from pose_synth.paired import PairedGenerator, load_pairs
 from pose_synth.persons import Person, load_persons
 from pose_synth.pose import PoseBank
 from pose_synth.products import Sample
 from pose_synth.recipe import Generator, Recipe
-from pose_synth.rendered import RenderedGenerator
+from pose_synth.rendered import RenderedGenerator, RenderedRecipe
 from pose_synth.shards import ShardPlan, write
 from pose_synth.tryonset import TryOnSet
 
@@ -59,7 +60,10 @@ class BuildConfig:
     """Share of pose-only samples (whole photos and pictures without a person)."""
     rendered: float = 0.0
     """Share of rendered people (product A)."""
+    overlay: float = 0.0
+    """Share of rendered garments over real people (product B), of what is not product A."""
     recipe: Recipe = field(default_factory=Recipe)
+    people: RenderedRecipe = field(default_factory=RenderedRecipe)
 
 
 class Banks:
@@ -125,18 +129,23 @@ def build(cfg: BuildConfig) -> Path:
     print(banks.summary())
     tryon = Generator(banks.outfits, banks.garments, cfg.recipe)
     framing = FramingGenerator(banks.source, banks.poses, banks.keys, banks.garments, banks.paths)
-    people = None
-    if cfg.rendered > 0:
-        people = RenderedGenerator(banks.garments, meshes(cfg.data))
+    people = overlay = None
+    if cfg.rendered > 0 or cfg.overlay > 0:
+        people = RenderedGenerator(banks.garments, meshes(cfg.data), cfg.people)
+    if people is not None and cfg.overlay > 0:
+        overlay = OverlayGenerator(people, banks.outfits)
 
     def draw(rng: np.random.Generator) -> Sample:
         if people is not None and rng.random() < cfg.rendered:
             return people.draw(rng)
+        if overlay is not None and rng.random() < cfg.overlay:
+            return overlay.draw(rng)
         return (framing if rng.random() < cfg.framing else tryon).draw(rng)
 
     note = {"part": cfg.part, "banks": banks.summary(), "rejects": banks.rejects,
             "recipe": asdict(cfg.recipe), "framing": cfg.framing, "learned": cfg.learned,
-            "rendered": cfg.rendered}  # fmt: skip
+            "people": asdict(cfg.people), "rendered": cfg.rendered,
+            "overlay": cfg.overlay}  # fmt: skip
     return write(ShardPlan(cfg.out, cfg.samples or 9000, cfg.seed), draw, note)
 
 
@@ -149,7 +158,7 @@ def _build_tiny(cfg: BuildConfig) -> Path:
     """Shards that are right in shape and flow, from meshes and drawn garments alone."""
     cv2.setNumThreads(1)
     garments = draw_garments(TINY_GARMENTS, cfg.seed)
-    people = RenderedGenerator(garments, meshes(cfg.data))
+    people = RenderedGenerator(garments, meshes(cfg.data), cfg.people)
     note = {"preset": cfg.preset, "garments": len(garments), "recipe": asdict(people.recipe)}
     return write(ShardPlan(cfg.out, cfg.samples or 240, cfg.seed), people.draw, note)
 

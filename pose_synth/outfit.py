@@ -166,6 +166,38 @@ def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     return _refit(changed, image, outfit.region & ~cut, bare=arm)
 
 
+def crop_hem(outfit: Outfit, amount: float) -> Outfit:
+    """Crops the top by `amount` torso lengths and paints the belly bare."""
+    frame = torso_frame(outfit.points[:, :2])
+    y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
+    away = np.stack([x, y], 2) - frame.neck
+    down, across = away @ frame.down / frame.length, away @ frame.across
+    near = np.abs(across) < 0.75 * frame.shoulders  # sleeves that hang beside stay
+    cut = outfit.region & (down > min(outfit.worn.hem, 1.05) - amount) & near
+    belly = cut & (np.abs(across) < 0.5 * frame.shoulders)
+    if skin_colour(outfit) is None or belly.sum() < 60:
+        return outfit
+    beside = cut & ~belly
+    image = outfit.image.copy()
+    if beside.any():
+        image = cv2.inpaint(image, beside.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    alpha = cv2.GaussianBlur(belly.astype(np.float32), (0, 0), 0.8)[..., None]
+    image = np.round(image * (1 - alpha) + _skin_paint(outfit, belly) * alpha).astype(np.uint8)
+    parsing = outfit.parsing.copy()
+    parsing[belly], parsing[beside] = Parsing.SKIN, Parsing.BACKGROUND
+    return _refit(replace(outfit, parsing=parsing), image, outfit.region & ~cut, bare=belly)
+
+
+def see_through(outfit: Outfit, dressed: np.ndarray, opacity: float) -> np.ndarray:
+    """The dressed picture (H, W, 3) uint8 with so thin a top that the skin shows."""
+    if skin_colour(outfit) is None or not outfit.region.any():
+        return dressed
+    alpha = cv2.GaussianBlur(outfit.region.astype(np.float32), (0, 0), 0.7)[..., None]
+    skin = _skin_paint(outfit, outfit.region)
+    thin = dressed * opacity + skin * (1 - opacity)
+    return np.round(dressed * (1 - alpha) + thin * alpha).astype(np.uint8)
+
+
 def lower_hem(outfit: Outfit, extra: float) -> Outfit:
     """Lengthens the top over trousers or skirt by `extra` torso lengths."""
     frame = torso_frame(outfit.points[:, :2])

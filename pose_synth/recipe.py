@@ -11,8 +11,10 @@ from pose_synth.outfit import (
     add_sleeves,
     bare_arms,
     change_neckline,
+    crop_hem,
     lower_hem,
     raise_hem,
+    see_through,
 )
 from pose_synth.products import (
     Sample,
@@ -45,6 +47,12 @@ class Recipe:
     natural_hem: float = 0.9
     """Among product C, share in which a garment on a coat or dress ends where its own length says,
     the rest of the coat staying below it; else a t-shirt is stretched to the coat's length."""
+    sleeveless: float = 0.0
+    """Chance that an input's sleeves are cut at the shoulder, half of the time with a low neck."""
+    cropped: float = 0.0
+    """Chance that an input's hem is cut above the hips and the belly painted bare."""
+    sheer: float = 0.0
+    """Chance that the skin shows through an input's top."""
     max_holes: float = 0.45
     """Share of a flattened garment that may have been hidden."""
 
@@ -114,12 +122,18 @@ class Generator:
     def _recut(self, rng, outfit: Outfit) -> Outfit:
         """Random changes of cut for an input."""
         r = self.recipe
-        if rng.random() < r.sleeve_change:
+        if r.sleeveless > 0 and rng.random() < r.sleeveless:
+            outfit = bare_arms(outfit, rng.uniform(0.01, 0.06))
+            if rng.random() < 0.5:
+                outfit = change_neckline(outfit, rng.uniform(0.15, 0.4))
+        elif rng.random() < r.sleeve_change:
             if outfit.sleeve > LONG_SLEEVE:
                 outfit = bare_arms(outfit, rng.uniform(0.15, 0.55))
             else:
                 outfit = add_sleeves(outfit, rng.uniform(max(0.3, outfit.sleeve + 0.1), 1.0))
-        if rng.random() < r.hem_change:
+        if r.cropped > 0 and rng.random() < r.cropped:
+            outfit = crop_hem(outfit, rng.uniform(0.1, 0.35))
+        elif rng.random() < r.hem_change:
             outfit = lower_hem(outfit, rng.uniform(0.05, 0.35))
         if rng.random() < r.neckline_change:
             outfit = change_neckline(outfit, rng.uniform(0.08, 0.3) if rng.random() < 0.6 else -1.0)
@@ -133,7 +147,10 @@ class Generator:
         changed = self._recut(rng, outfit)
         long = changed.sleeve > LONG_SLEEVE
         dressed = dress(changed, self._garment(rng, long), self._light(rng, changed))
-        return dressed.image, dressed.mask
+        image = dressed.image
+        if self.recipe.sheer > 0 and rng.random() < self.recipe.sheer:
+            image = see_through(changed, image, rng.uniform(0.35, 0.75))
+        return image, dressed.mask
 
     def _retexture(self, rng, outfit: Outfit) -> Sample:
         """Product C: the target is the person dressed in a shop garment."""

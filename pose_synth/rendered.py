@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pose_synth.body import COCO, NETWORK_KEYPOINTS, PoseSampler, transforms
+from pose_synth.coverage import hands_in_front, tucked, waist_row
 from pose_synth.garments import CANVAS as GARMENT_CANVAS
 from pose_synth.garments import Garment
 from pose_synth.looks import Face, FoldBank
@@ -32,6 +33,14 @@ class RenderedRecipe:
     """Share of framings of the whole body."""
     bare_input: float = 0.2
     """Share of inputs in a sleeveless, strapless or cropped top."""
+    sheer: float = 0.0
+    """Share of inputs in a top through which the skin shows."""
+    tucked: float = 0.0
+    """Share of targets whose hem is tucked into the trousers."""
+    arms_front: float = 0.0
+    """Share of poses with a hand before the torso, besides those that come by chance."""
+    selfie: float = 0.0
+    """Share of selfies: close, at arm's length, lit from the camera."""
     jitter: float = 0.2
     """Disturbance of the poses, in the joints' spreads."""
     max_turn: float = 0.55
@@ -60,25 +69,41 @@ class RenderedGenerator:
         middle = (eye.min(0) + eye.max(0)) / 2
         nose = self.wardrobe.body.keypoints(self.wardrobe.mean.vertices)[0]
         self.face = Face(middle, nose)
+        wanted = self.recipe.arms_front > 0
+        self.front = hands_in_front(self.poses, self.wardrobe.body) if wanted else None
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One sample: the same person, pose, camera and light in two garments."""
+        r = self.recipe
+        selfie = r.selfie > 0 and rng.random() < r.selfie
+        front = r.arms_front > 0 and rng.random() < r.arms_front
         for _ in range(20):
-            scene = self._scene(rng)
-            camera, keypoints = self._camera(rng, scene)
+            scene = self._scene(rng, self.front if front else None)
+            camera, keypoints = self._camera(rng, scene, selfie)
             if _shoulder_ratio(keypoints) > self.recipe.min_shoulder_ratio:
                 break
-        zoom = self.recipe.supersampling
+        if selfie:
+            _flash(rng, scene)
+        zoom = r.supersampling
         background = self.bank.background(rng, CANVAS[1] * zoom, CANVAS[0] * zoom)
         loose = rng.uniform(0.004, 0.03)
         garment = self.garments[rng.integers(len(self.garments))]
         before = scene.picture(self._before(rng), camera, background, zoom, loose)
-        after = scene.picture(self._dressing(rng, garment), camera, background, zoom, loose)
+        if r.sheer > 0 and rng.random() < r.sheer:
+            thin = self._before(rng, bare=True)
+            under = scene.picture(thin, camera, background, zoom, loose)
+            before = _see_through(before, under, rng.uniform(0.35, 0.75))
+        worn = self.dressing(rng, garment)
+        if r.tucked > 0 and rng.random() < r.tucked:
+            lower = scene.parts[0]
+            row = waist_row(lower.proxy, lower.faces, self.wardrobe.mean)
+            worn = worn._replace(pattern=tucked(worn.pattern, row))
+        after = scene.picture(worn, camera, background, zoom, loose)
         return self._pack(before, after, garment, keypoints)
 
-    def _scene(self, rng: np.random.Generator) -> Scene:
+    def _scene(self, rng: np.random.Generator, among: np.ndarray | None) -> Scene:
         w = self.wardrobe
-        pose = self.poses.draw(rng, self.recipe.jitter)
+        pose = self.poses.draw(rng, self.recipe.jitter, among)
         pose[0] *= min(1.0, self.recipe.max_turn / (np.linalg.norm(pose[0]) + 1e-6))
         figure = w.body.figure(w.body.draw_shape(rng))
         parts = [w.lowers[rng.integers(len(w.lowers))], w.shoes[rng.integers(len(w.shoes))]]
@@ -89,26 +114,27 @@ class RenderedGenerator:
             looks.light[4] = 0
         return Scene(w, parts, figure, transforms(pose, figure.heads), looks)
 
-    def _camera(self, rng: np.random.Generator, scene: Scene) -> tuple[Camera, np.ndarray]:
+    def _camera(self, rng: np.random.Generator, scene: Scene, selfie: bool):
         """A camera that frames the person, and its 17 keypoints: canvas x, y and depth."""
         world = self.wardrobe.body.keypoints(scene.body)
         yaw, pitch = rng.normal(0, 0.12), rng.normal(0.02, 0.07)
         turn = _turn_z(yaw) @ _turn_x(pitch)
         centre = world[[5, 6, 11, 12]].mean(0)
-        move = np.array([0, rng.uniform(1.8, 5.0), 0]) - turn @ centre
+        near, far = (1.0, 1.4) if selfie else (1.8, 5.0)
+        move = np.array([0, rng.uniform(near, far), 0]) - turn @ centre
         camera = Camera(turn, move, 1000.0, np.zeros(2))
         points = np.zeros((33, 3), np.float32)
         points[list(COCO)] = camera.screen(camera.space(world))
-        matrix = self._framing(rng, canvas_matrix(points, 1.0), points)
+        matrix = self._framing(rng, canvas_matrix(points, 1.0), points, selfie)
         camera = camera._replace(zoom=1000.0 * matrix[0, 0], shift=matrix[:, 2])
         return camera, camera.screen(camera.space(world))
 
-    def _framing(self, rng: np.random.Generator, matrix: np.ndarray, points) -> np.ndarray:
+    def _framing(self, rng: np.random.Generator, matrix, points, selfie: bool) -> np.ndarray:
         """The hips-up matrix (2, 3), made closer or wider about the shoulders or the hips."""
         kind = rng.random()
         shoulders = points[[11, 12], :2].mean(0) @ matrix[:, :2].T + matrix[:, 2]
         zoom, target = rng.uniform(0.92, 1.06), shoulders
-        if kind < self.recipe.close:
+        if selfie or kind < self.recipe.close:
             zoom, target = rng.uniform(1.3, 1.9), np.array([128.0, rng.uniform(170, 215)])
         elif kind < self.recipe.close + self.recipe.full:
             zoom, target = rng.uniform(0.45, 0.7), np.array([128.0, rng.uniform(75, 110)])
@@ -117,7 +143,7 @@ class RenderedGenerator:
         out[:, 2] += target - zoom * shoulders
         return out
 
-    def _dressing(self, rng: np.random.Generator, garment: Garment) -> Dressing:
+    def dressing(self, rng: np.random.Generator, garment: Garment) -> Dressing:
         """The garment on one of the patterns that are most like it."""
         wanted = np.array([_arm_share(garment), flat_hem(garment.mesh)])
         away = np.abs((self.traits - wanted) * (4.0, 1.2)).sum(1)
@@ -126,13 +152,13 @@ class RenderedGenerator:
         pattern = self.sleeved[int(np.argmin(away))]
         return Dressing(pattern, garment.extended, garment_field(pattern, garment.mesh))
 
-    def _before(self, rng: np.random.Generator) -> Dressing:
+    def _before(self, rng: np.random.Generator, bare: bool = False) -> Dressing:
         """What the person wears in the input."""
         garment = self.garments[rng.integers(len(self.garments))]
-        if rng.random() < self.recipe.bare_input:
+        if bare or rng.random() < self.recipe.bare_input:
             pattern = self.bare[rng.integers(len(self.bare))]
             return Dressing(pattern, garment.extended, _straight_field())
-        return self._dressing(rng, garment)
+        return self.dressing(rng, garment)
 
     def _pack(self, before: Picture, after: Picture, garment: Garment, points) -> Sample:
         byte = lambda m: np.round(np.clip(m, 0, 1) * 255).astype(np.uint8)  # noqa: E731
@@ -141,6 +167,22 @@ class RenderedGenerator:
         return Sample(before.image, byte(before.garment), after.image, byte(after.garment),
                       after.parsing, garment.image, byte(garment.mask), flow.astype(np.int16),
                       keypoints, "A", "rendered", garment.key)  # fmt: skip
+
+
+def _flash(rng: np.random.Generator, scene: Scene) -> None:
+    """A lamp beside the lens: hardly any shade, the brighter for it."""
+    lamp = np.array([rng.normal(0, 0.12), -1.0, rng.normal(0.05, 0.1)])
+    light = scene.looks.light
+    light[:3] = lamp / np.linalg.norm(lamp)
+    light[3] *= 0.7
+    light[5] *= 1.1
+
+
+def _see_through(cloth: Picture, under: Picture, opacity: float) -> Picture:
+    """The picture in thin cloth; `under` is the same person in next to nothing."""
+    share = (opacity + (1 - opacity) * (1 - cloth.garment))[..., None]
+    image = cloth.image * share + under.image * (1 - share)
+    return cloth._replace(image=np.round(image).astype(np.uint8))
 
 
 def _arm_share(garment: Garment) -> float:
