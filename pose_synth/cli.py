@@ -1,18 +1,36 @@
 """`dmvton synth`: build shards, look at what they are made of."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from pose_synth.bodybank import make_body
 from pose_synth.build import BuildConfig, build
+from pose_synth.landmarks import BANK as LANDMARKS
 from pose_synth.measure import outlines, poses, split
 from pose_synth.mine import MineConfig, mine
 from pose_synth.show import show
 from pose_synth.tryonset import check
 
+
+def landmarks(data: Path, out: Path = LANDMARKS, steps: int = 550, seed: int = 0) -> None:
+    """Finds the landmarks of tops whose outline hides them, with a network trained on the others.
+
+    Args:
+        data: folder with `clothing/train/`, its outlines measured (`dmvton synth outlines`).
+        out: bank to write.
+        steps: of training, 24 pictures each; 550 take two minutes of one core.
+        seed: of the training.
+    """
+    from pose_synth.learn import find_all  # needs torch, which the other commands do not
+
+    find_all(data, out, steps, seed)
+
+
 # Functions whose arguments are the command's options.
 PLAIN: dict[str, Callable[..., None]] = {
     "show": show,
     "check": check,
+    "landmarks": landmarks,
     "poses": poses,
     "outlines": outlines,
     "split": split,

@@ -62,7 +62,8 @@ def fold_share(mesh: StripMesh) -> float:
     return float(wrong / (total + 1e-9))
 
 
-def _asymmetry(mesh: StripMesh) -> float:
+def asymmetry(mesh: StripMesh) -> float:
+    """Relative difference of the two sleeves in length."""
     lengths = [np.linalg.norm(s[-1].mean(0) - s[0].mean(0)) for s in (mesh.left, mesh.right)]
     return float(abs(lengths[0] - lengths[1]) / (max(lengths) + 1e-6))
 
@@ -84,7 +85,7 @@ def reject_reason(mask: np.ndarray, found, gates: GarmentGates) -> str | None:
         return "mesh misfit"
     if fold_share(mesh) > gates.max_fold:
         return "mesh folds"
-    if _asymmetry(mesh) > gates.max_asymmetry:
+    if asymmetry(mesh) > gates.max_asymmetry:
         return "sleeves differ"
     if _armpit_depth(mesh) > gates.max_armpit:
         return "armpit hidden"

@@ -16,6 +16,7 @@ from pose_synth.flat import grabcut_mask
 from pose_synth.garments import (
     EVERY_CLASS,
     OUTLINES,
+    TOP_KINDS,
     garment_key,
     garment_paths,
     load_outlines,
@@ -57,7 +58,7 @@ def outlines(data: Path, out: Path = OUTLINES) -> None:
         out: bank to write.
     """
     known = load_outlines(out)
-    for path in tqdm(garment_paths(data / "clothing/train"), unit="photo"):
+    for path in tqdm(garment_paths(data / "clothing/train", TOP_KINDS), unit="photo"):
         photo = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if photo is None:
             print(f"{path} can't be read as a picture; left out")

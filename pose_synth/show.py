@@ -1,14 +1,17 @@
 """Contact sheets of the banks and products, for a human eye; not for publication."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from dmvton.errors import OutputError, UsageError
 from pose_synth.build import Banks, meshes
 from pose_synth.drawn import draw_garments
 from pose_synth.garments import Garment
 from pose_synth.outfit import Outfit
+from pose_synth.overlay import OverlayGenerator
 from pose_synth.products import Sample
 from pose_synth.recipe import Generator, Recipe
 from pose_synth.rendered import RenderedGenerator
@@ -64,32 +67,74 @@ def sheet(cells: list[np.ndarray], columns: int) -> np.ndarray:
     return np.vstack(rows)
 
 
-def show(what: str, data: Path, out: Path, part: str = "train", count: int = 60, seed: int = 0):
+WHAT = ("garments", "persons", "products", "A", "B", "C", "D", "rendered")
+
+
+def show(
+    what: str,
+    data: Path,
+    out: Path,
+    part: str = "train",
+    count: int = 60,
+    seed: int = 0,
+    only: str = "",
+    learned: bool = False,
+) -> None:
     """Draws a sheet.
 
     Args:
-        what: garments, persons, products or rendered (people in drawn garments).
-        data: folder with `ccp/` and `clothing/train/`; `makehuman/base/` for rendered.
+        what: garments, persons, products (C and D), one product (A, B, C or D), or rendered (A in
+            drawn garments, which needs no photo).
+        data: folder with `ccp/` and `clothing/train/`; `makehuman/base/` for A, B and rendered.
         out: picture to write.
         part: train, val or test.
         count: cells, drawn at random.
         seed: of the draw.
+        only: class of garments to show, such as longsleeve; all if empty.
+        learned: also garments whose landmarks a network found.
+
+    Raises:
+        UsageError: unknown `what`, or nothing to show.
     """
-    rng = np.random.default_rng(seed)
+    if what not in WHAT:
+        raise UsageError(f"can't show {what!r}; expected one of {', '.join(WHAT)}")
+    if count < 1:
+        raise UsageError(f"can't show {count} cells; expected at least 1")
     if what == "rendered":
-        people = RenderedGenerator(draw_garments(40, seed), meshes(data))
-        cv2.imwrite(str(out), sheet([sample_cell(people.draw(rng)) for _ in range(count)], 3))
-        print(f"{out}: {count} rendered people")
-        return
-    banks = Banks(data, part)
-    if what == "products":
-        generator = Generator(banks.outfits, banks.garments, Recipe())
-        cells = [sample_cell(generator.draw(rng)) for _ in range(count)]
-    elif what in ("garments", "persons"):
-        items = banks.garments if what == "garments" else banks.outfits
-        draw = garment_cell if what == "garments" else person_cell
-        cells = [draw(items[i]) for i in rng.permutation(len(items))[:count]]
+        draw = RenderedGenerator(draw_garments(40, seed), meshes(data)).draw
+        cells = [sample_cell(draw(np.random.default_rng([seed, i]))) for i in range(count)]
+        summary: dict | str = "drawn garments"
     else:
-        raise ValueError(f"can't show {what!r}; expected garments, persons, products, rendered")
-    cv2.imwrite(str(out), sheet(cells, 3 if what == "products" else 12))
-    print(f"{out}: {len(cells)} {what}; {banks.summary()}")
+        banks = Banks(data, part, learned)
+        summary = banks.summary()
+        if what in ("garments", "persons"):
+            cells = _bank_cells(what, banks, count, seed, only)
+        else:
+            draw = _product(what, banks, data)
+            cells = [sample_cell(draw(np.random.default_rng([seed, i]))) for i in range(count)]
+    columns = 12 if what in ("garments", "persons") else 3
+    picture = sheet(cells, min(columns, len(cells)))
+    if not cv2.imwrite(str(out), picture):
+        raise OutputError(f"can't write {out}; name a .jpg or .png in a folder that exists")
+    print(f"{out}: {len(cells)} {what}; {summary}")
+
+
+def _bank_cells(what: str, banks: Banks, count: int, seed: int, only: str) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    if what == "persons":
+        people = banks.outfits
+        return [person_cell(people[i]) for i in rng.permutation(len(people))[:count]]
+    chosen = [g for g in banks.garments if only in ("", g.kind)]
+    if not chosen:
+        kinds = sorted({g.kind for g in banks.garments})
+        raise UsageError(f"no garments of class {only!r}; expected one of {', '.join(kinds)}")
+    return [garment_cell(chosen[i]) for i in rng.permutation(len(chosen))[:count]]
+
+
+def _product(what: str, banks: Banks, data: Path) -> Callable[[np.random.Generator], Sample]:
+    """What draws one product."""
+    if what in ("A", "B"):
+        people = RenderedGenerator(banks.garments, meshes(data))
+        return people.draw if what == "A" else OverlayGenerator(people, banks.outfits).draw
+    share = {"C": 0.0, "D": 1.0}.get(what, Recipe().real_target)
+    return Generator(banks.outfits, banks.garments, Recipe(real_target=share)).draw
