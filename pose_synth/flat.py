@@ -17,6 +17,7 @@ from pose_synth.strips import (
 )
 
 CONTOUR_POINTS = 400
+SLOPING = 0.2  # height of a sloping cuff's corner over the line from armpit to cuff, of its length
 
 
 def grabcut_mask(image: np.ndarray, working_height: int = 240) -> np.ndarray:
@@ -149,8 +150,26 @@ def _side_landmarks(line: _Outline, armpits, side: int, mid: float, chest: float
                 neck=walk[neck], step=step, error=error)  # fmt: skip
 
 
-def landmarks(mask: np.ndarray) -> tuple[_Outline, list[dict]] | None:
-    """Outline and, per side, the indices of its landmarks; None where the shape is not a top."""
+def _inner_corner(line: _Outline, armpit: int, hem: int, cuff: int) -> int:
+    """The cuff's inner corner, which a sloping cuff hides inside the hull; else `cuff` itself."""
+    step = 1 if (armpit - hem) % line.count < line.count / 2 else -1
+    path = line.path(armpit, cuff, step)
+    chord = path[-1] - path[0]
+    length = np.linalg.norm(chord)
+    off = np.abs(chord[0] * (path - path[0])[:, 1] - chord[1] * (path - path[0])[:, 0])
+    corner = int(off.argmax())
+    # A bend further up is an elbow, and a small one a fold.
+    if corner < 0.4 * len(path) or off[corner] < SLOPING * length**2:
+        return cuff
+    return int(line.indices(armpit, cuff, step)[corner])
+
+
+def landmarks(mask: np.ndarray, sloping: bool = False) -> tuple[_Outline, list[dict]] | None:
+    """Outline and, per side, the indices of its landmarks; None where the shape is not a top.
+
+    `sloping` looks for the inner corner of cuffs that slope; without it the hull's corner counts,
+    as in the garments of the evaluation's protocols.
+    """
     points = outline(mask)
     armpits = _armpits(points, float(points[:, 0].mean()))
     if armpits is None:
@@ -160,6 +179,8 @@ def landmarks(mask: np.ndarray) -> tuple[_Outline, list[dict]] | None:
     if chest < 0.2 * np.ptp(points[:, 0]):
         return None
     line = _Outline(points)
+    if sloping:
+        armpits = [(a, h, _inner_corner(line, a, h, c)) for a, h, c in armpits]
     sides = [_side_landmarks(line, armpits, s, (left[0] + right[0]) / 2, chest) for s in (0, 1)]
     return None if None in sides else (line, sides)
 
@@ -195,17 +216,20 @@ def mesh_of_seams(
     return StripMesh(torso, *sleeves)
 
 
-def flat_mesh(mask: np.ndarray, neckline_drop: float = 0.08) -> tuple[StripMesh, float] | None:
+def flat_mesh(
+    mask: np.ndarray, neckline_drop: float = 0.08, sloping: bool = False
+) -> tuple[StripMesh, float] | None:
     """Mesh of a flat garment and its misfit; None where no top can be read from the outline.
 
     Args:
         mask: (H, W) bool.
         neckline_drop: how far the front neckline lies under the back collar, in chest widths.
+        sloping: see `landmarks`.
 
     Returns:
         The mesh in the mask's pixels, and 1 - IoU between the mesh's area and the mask.
     """
-    found = landmarks(mask)
+    found = landmarks(mask, sloping)
     if found is None:
         return None
     line, sides = found

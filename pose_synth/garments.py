@@ -33,6 +33,8 @@ class GarmentGates:
     """Relative difference of the two sleeves' lengths."""
     max_armpit: float = 0.5
     """Depth of the armpits in torso lengths; deeper, a sleeve lies on the torso and hides them."""
+    sloping_cuffs: bool = False
+    """Whether cuffs may slope inwards; off for the garments of the evaluation's protocols."""
 
 
 @dataclass
@@ -189,7 +191,9 @@ def garment_of(
             return "no outline"
         mesh = landmark_mesh(points, rim)
         return _on_canvas(key, photo, mask, mesh, 1 - mesh_iou(mesh, mask), scale)
-    found = flat_mesh(mask) if mask.mean() > gates.min_area else None
+    found = None
+    if mask.mean() > gates.min_area:
+        found = flat_mesh(mask, sloping=gates.sloping_cuffs)
     reason = reject_reason(mask, found, gates)
     return reason or _on_canvas(key, photo, mask, *found, scale)
 

@@ -19,6 +19,7 @@ from pose_synth.strips import dense_map
 from pose_synth.tryonset import TryOnSet
 
 KIND = "P"
+GATES = GarmentGates(min_area=0.05, max_area=0.95, sloping_cuffs=True)
 
 
 @dataclass
@@ -59,7 +60,7 @@ def load_pairs(source: TryOnSet, limit: int | None = None) -> PairedBanks:
             continue
         mask = grabcut_mask(photo) if mask is None else mask
         name = f"{source.layout.name}/{path.stem}"
-        shop = garment_of(photo, mask, name, 1.0, GarmentGates(min_area=0.05, max_area=0.95))
+        shop = garment_of(photo, mask, name, 1.0, GATES)
         if isinstance(shop, str):
             banks.rejects[f"garment of {found.key}"] = shop
         else:
