@@ -39,3 +39,7 @@ class MissingExtraError(DmvtonError):
 
 class DataError(DmvtonError):
     """Training or evaluation data is missing or broken."""
+
+
+class DeviceError(DmvtonError):
+    """There is no GPU that can do this, or it failed."""

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from dmvton.errors import CheckpointError, MissingExtraError
+from dmvton.errors import CheckpointError, DeviceError, MissingExtraError
 from export.mobile.graphs import Feed, Graph, Signature
 from export.mobile.target import ConversionError, Options, Placement
 from export.trt.backend import load_backend
 from export.trt.builder import Target, build_engine
 from export.trt.cuda import Cuda
-from export.trt.runner import Graph as Engine
+from export.trt.loaded import LoadedEngine
 
 
 class TensorRtRunner:
@@ -20,14 +20,14 @@ class TensorRtRunner:
     def __init__(self, path: Path):
         """Loads it."""
         try:
-            self._engine = Engine(load_backend("rtx"), Cuda(), path.read_bytes(), path.stem)
-        except CheckpointError as error:
+            data = path.read_bytes()
+            self._engine = LoadedEngine(load_backend("rtx"), Cuda(), data, path.stem)
+        except (CheckpointError, DeviceError) as error:
             raise ConversionError(str(error)) from error
 
     def feed(self, inputs: Feed) -> None:
         """Uploads the inputs."""
-        for name, value in inputs.items():
-            self._engine.upload(name, value)
+        self._engine.put(inputs)
 
     def run(self) -> None:
         """One pass, and the copy of its outputs."""
@@ -63,7 +63,7 @@ class TensorRt:
         try:
             load_backend("rtx")
             Cuda()
-        except (MissingExtraError, CheckpointError) as missing:
+        except (MissingExtraError, DeviceError) as missing:
             return str(missing)
         return None
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from polygraphy.comparator import Comparator, CompareFunc, IterationResult, RunResults
+from polygraphy.comparator import Comparator, IterationResult, RunResults, SimpleCompareFunc
 from polygraphy.logger import G_LOGGER
 
 from dmvton.runtime import GarmentFeatures, Layers
@@ -50,7 +50,7 @@ def compare(
         for label, runner in (("reference", reference), ("other", other))
     ])  # fmt: skip
     G_LOGGER.module_severity = G_LOGGER.CRITICAL  # the verdict says it
-    judge = CompareFunc.simple(check_error_stat="mean", atol=mean, rtol=0)
+    judge = SimpleCompareFunc(check_error_stat="mean", atol=mean, rtol=0)
     found = Comparator.compare_accuracy(results, compare_func=judge)
     (result,) = found
     rounds = result["reference", "other"]

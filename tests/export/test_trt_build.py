@@ -18,7 +18,7 @@ from export.trt import builder, commands
 from export.trt.backend import Backend, load_backend, parse_targets
 from export.trt.builder import Target, build_engine, size_ceiling
 from export.trt.engines import read_engines
-from tests.export.fake_gpu import FakeCuda, fake_backend
+from tests.export.fake_gpu import FakeLibrary, fake_backend
 from tests.students import SMALL, tiny_graphs
 
 PLACES = (80, 86, 89, 120)
@@ -132,18 +132,18 @@ def test_operator_that_tensorrt_does_not_know(rtx):
 @pytest.mark.parametrize("text", ["90", "81,89", "sm", "", ",", "-80", "80;86"])
 def test_unknown_target(text):
     with pytest.raises(UsageError, match="unknown target.*75, 80, 86, 89, 120, 121"):
-        parse_targets(text, fake_backend(FakeCuda()), "fp32")
+        parse_targets(text, fake_backend(FakeLibrary()), "fp32")
 
 
 def test_targets_are_read_in_order_and_once():
-    backend = fake_backend(FakeCuda())
+    backend = fake_backend(FakeLibrary())
     assert parse_targets("120, sm80,80", backend, "fp16") == (80, 120)
     assert parse_targets("89,120", backend, "fp8") == (89, 120)
 
 
 def test_fp8_is_refused_before_sm89():
     with pytest.raises(UsageError, match="SM80, SM86 cannot compute in fp8.*from SM89 on"):
-        parse_targets("80,86,89", fake_backend(FakeCuda()), "fp8")
+        parse_targets("80,86,89", fake_backend(FakeLibrary()), "fp8")
 
 
 def test_classic_tensorrt_builds_for_its_own_machine_only():
@@ -162,7 +162,7 @@ def test_missing_package(monkeypatch):
 @pytest.fixture
 def no_builder(monkeypatch):
     """Whatever is refused must be refused before anything is built."""
-    monkeypatch.setattr(commands, "load_backend", lambda _: fake_backend(FakeCuda()))
+    monkeypatch.setattr(commands, "load_backend", lambda _: fake_backend(FakeLibrary()))
 
     def build(*_):
         raise AssertionError("built")
@@ -199,7 +199,7 @@ def test_failed_build_leaves_nothing(pair, tmp_path, monkeypatch):
             raise CheckpointError("blown up")
         return b"engine"
 
-    monkeypatch.setattr(commands, "load_backend", lambda _: fake_backend(FakeCuda()))
+    monkeypatch.setattr(commands, "load_backend", lambda _: fake_backend(FakeLibrary()))
     monkeypatch.setattr(commands, "build_engine", build)
     with pytest.raises(CheckpointError, match="blown up"):
         commands.tensorrt(pair, tmp_path / "new" / "out", "fp32")
