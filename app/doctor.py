@@ -21,10 +21,22 @@ _BASE = ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "tqdm", "js
 _EXTRAS = {
     "train": ("torch", "torchvision", "safetensors", "tensorboard", "onnx"),
     "synth": ("scipy", "numba", "ai_edge_litert"),
-    "export": ("torch", "onnx", "safetensors"),
-    "tensorrt": ("tensorrt_rtx",),
+    "export": ("torch", "onnx", "safetensors", "onnxslim", "ml_dtypes"),
+    "tensorrt": ("tensorrt_rtx", "polygraphy", "cuda.bindings"),
+    "mobile": ("ncnn", "pnnx", "coremltools"),
+    "openvino": ("openvino",),
+    "litert": ("litert_torch", "ai_edge_litert"),
+    "executorch": ("executorch",),
     "app": ("gradio", "av", "websockets", "prometheus_client"),
     "serve": ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client"),
+}
+# Extras of single formats of `dmvton export`, beside the extra export.
+_FORMATS = {
+    "tensorrt": ("tensorrt",),
+    "mobile": ("ncnn", "coreml"),
+    "openvino": ("openvino",),
+    "litert": ("litert",),
+    "executorch": ("executorch",),
 }
 
 
@@ -44,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"  {name} {importlib.metadata.version(name)}")
     print("extras")
     for extra in _EXTRAS:
-        print(f"  {extra:10}{_extra_state(extra)}")
+        print(f"  {extra:11}{_extra_state(extra)}")
     print("phones: browsers give a camera only to pages over https; see docs/SERVING.md")
     return 0 if sound else 1
 
@@ -80,9 +92,17 @@ def _weights() -> tuple[bool, str]:
 
 def _extra_state(extra: str) -> str:
     """Whether an extra is installed, and which commands wait for it."""
-    lacking = [name for name in _EXTRAS[extra] if importlib.util.find_spec(name) is None]
+    lacking = [name for name in _EXTRAS[extra] if not _present(name)]
     if not lacking:
         return "installed"
     waiting = [name for name, command in available_commands().items() if command.extra == extra]
+    waiting += [f"export {name}" for name in _FORMATS.get(extra, ())]
     wanted = f" for dmvton {', '.join(waiting)}" if waiting else ""
     return f'lacks {", ".join(lacking)}{wanted}: pip install "dmvton[{extra}]"'
+
+
+def _present(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the package above it
+        return False

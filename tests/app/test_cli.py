@@ -1,5 +1,6 @@
 """The command line: what it writes, and one line with status 2 for everything that goes wrong."""
 
+import importlib.util
 import struct
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import cli
+from app import cli, doctor
 from dmvton.image_io import read_picture
 from tests.fake_pair import garment_picture, person_picture
 
@@ -236,6 +237,32 @@ def test_doctor_reports_the_machine(capsys):
     shown = capsys.readouterr().out
     for word in ("python", "cores", "weights", "onnxruntime", "extras", "train"):
         assert word in shown
+
+
+def test_doctor_tells_each_extra_and_its_remedy(capsys, monkeypatch):
+    there = importlib.util.find_spec
+    gone = ("ml_dtypes", "polygraphy", "cuda", "pnnx", "openvino")
+
+    def find_spec(name, package=None):
+        if name == "cuda.bindings":
+            raise ModuleNotFoundError("No module named 'cuda'", name="cuda")
+        known = ("torch", "onnx", "safetensors", "onnxslim", "tensorrt_rtx", "ncnn", "coremltools")
+        return object() if name in known else None if name in gone else there(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
+    cli.main(["doctor"])
+    rows = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    told = {words[0]: words[1] for words in rows if len(words) == 2}
+    assert told["export"] == 'lacks ml_dtypes for dmvton export: pip install "dmvton[export]"'
+    assert told["tensorrt"] == (
+        'lacks polygraphy, cuda.bindings for dmvton export tensorrt: pip install "dmvton[tensorrt]"'
+    )
+    assert told["mobile"].startswith("lacks pnnx for dmvton export ncnn, export coreml: pip")
+    assert told["openvino"].endswith('openvino: pip install "dmvton[openvino]"')
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: object())
+    cli.main(["doctor"])
+    shown = capsys.readouterr().out
+    assert "lacks" not in shown and shown.count("installed") == len(doctor._EXTRAS)
 
 
 def test_as_a_process_an_error_is_one_line_without_traceback(tmp_path):
