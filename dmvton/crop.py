@@ -138,6 +138,20 @@ def movement(a: Box, b: Box) -> float:
     return float(np.abs(edges_a - edges_b).max() / max(a.height, b.height))
 
 
+def centre_crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The middle of a picture, as of a stored canvas, whose middle is the hips-up crop.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        size: (h, w), at most that of the picture; an odd pixel is left at the bottom or right.
+
+    Returns:
+        (h, w) or (h, w, C), contiguous.
+    """
+    y, x = ((full - part) // 2 for full, part in zip(image.shape, size, strict=False))
+    return np.ascontiguousarray(image[y : y + size[0], x : x + size[1]])
+
+
 def sample(
     image: np.ndarray, box: Box, size: tuple[int, int], fill: np.ndarray | None = None
 ) -> np.ndarray:

@@ -126,7 +126,7 @@ def encode(network: NetworkPair, picture: Picture, rule: GarmentRule = RULE) -> 
             f"no garment found in the garment photo (its mask covers {area:.1%}, expected at least "
             f"{rule.mask_area:.0%}); give a photo that shows one garment, large and unfolded"
         )
-    closer = _framed(garment, rule)
+    closer = framed(garment.mask, box, rule)
     if closer is not None:
         garment = _look(network, picture, closer, border)
     return replace(garment, photo=Pyramid(extended(rgb, garment, rule)))
@@ -196,10 +196,15 @@ def extended(rgb: np.ndarray, garment: Garment, rule: GarmentRule = RULE) -> np.
     return out
 
 
-def _framed(garment: Garment, rule: GarmentRule) -> Box | None:
-    """A box that frames the garment as in training; None where the present one does."""
-    mask, box = garment.mask > 0.5, garment.box
-    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+def framed(mask: np.ndarray, box: Box, rule: GarmentRule = RULE) -> Box | None:
+    """A box that frames the garment as in training; None where the present one does.
+
+    Args:
+        mask: (h, w) in [0, 1], where the box shows the garment.
+        box: the present one, in pixels of the photo.
+        rule: how much of it the garment should fill.
+    """
+    x, y, width, height = cv2.boundingRect((mask > 0.5).astype(np.uint8))
     fill = max(width / mask.shape[1], height / mask.shape[0])
     if fill == 0 or rule.loose <= fill <= 1 - 1 / mask.shape[0]:
         return None

@@ -7,13 +7,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from dmvton import garment
+from dmvton.crop import centre_crop, letterbox, sample
 from dmvton.errors import DataError
 from dmvton.runtime import to_tensor
 from dmvton.shards import RawSample, ShardReader
 
 CANVAS_CROP = (256, 192)  # (height, width) of the hips-up crop in the middle of a stored canvas
 _POSE_ONLY = ("K", "N")  # kinds of samples that have no garment
-_FILL = 0.88  # share of the picture's tighter side that the runtime lets a garment fill
 
 
 class Sample(NamedTuple):
@@ -56,7 +57,7 @@ def _tryon(reader: ShardReader, size: tuple[int, int], stride: int) -> Iterator[
 
 
 def framed(raw: RawSample, size: tuple[int, int], white: bool) -> Sample:
-    """The hips-up crop and the garment as the runtime frames them.
+    """The hips-up crop, and the garment as `dmvton.garment.encode` hands it to the network.
 
     Args:
         raw: a stored sample.
@@ -64,24 +65,24 @@ def framed(raw: RawSample, size: tuple[int, int], white: bool) -> Sample:
         white: whether the garment lies on white or on its photo's own background.
     """
     region = np.maximum(_crop(raw.person_mask, size), _crop(raw.target_mask, size)) > 127
-    pictures = (_crop(raw.person, size), _garment(raw, size, white), _crop(raw.target, size))
-    return Sample(*(to_tensor(picture) for picture in pictures), region)
+    photo = _on_white(raw) if white else raw.garment
+    pictures = (_crop(raw.person, size), _garment(photo, raw.garment_mask, size))
+    return Sample(*(to_tensor(p) for p in (*pictures, _crop(raw.target, size))), region)
 
 
 def _crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    top, left = ((a - b) // 2 for a, b in zip(image.shape, CANVAS_CROP, strict=False))
-    cut = image[top : top + CANVAS_CROP[0], left : left + CANVAS_CROP[1]]
+    cut = centre_crop(image, CANVAS_CROP)
     return cut if size == CANVAS_CROP else cv2.resize(cut, size[::-1], interpolation=cv2.INTER_AREA)
 
 
-def _garment(raw: RawSample, size: tuple[int, int], white: bool) -> np.ndarray:
-    x, y, w, h = cv2.boundingRect((raw.garment_mask > 127).astype(np.uint8))
-    zoom = _FILL * min(size[1] / w, size[0] / h)
-    shift = np.array([size[1], size[0]]) / 2 - zoom * np.array([x + w / 2, y + h / 2])
-    matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
-    warp = dict(dsize=size[::-1], flags=cv2.INTER_LINEAR)
-    image = cv2.warpAffine(raw.garment, matrix, **warp, borderMode=cv2.BORDER_REPLICATE)
-    if not white:
-        return image
-    mask = cv2.warpAffine(raw.garment_mask, matrix, **warp)[..., None] / 255
-    return np.rint(image * mask + 255 * (1 - mask)).astype(np.uint8)
+def _on_white(raw: RawSample) -> np.ndarray:
+    mask = raw.garment_mask[..., None] / 255
+    return np.rint(raw.garment * mask + 255 * (1 - mask)).astype(np.uint8)
+
+
+def _garment(photo: np.ndarray, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture that the runtime makes of a photo whose garment it finds where the mask is."""
+    box = letterbox(*photo.shape[:2], size)
+    seen = sample(mask, box, size, np.zeros(1)) / np.float32(255)
+    box = garment.framed(seen, box) or box
+    return sample(photo, box, size, garment.border_colour(photo))

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from onnx import ModelProto
 from torch import Tensor
 
 from dmvton.flow import warp
+from dmvton.similarity import ssim
 from dmvton.student.trunk import Trunk
 from export.calibration import Sample
 from export.pair import FRAME_OUTPUTS, session_of
@@ -87,25 +87,7 @@ def _pixels(found: np.ndarray, sample: Sample) -> tuple[float, float, float]:
     """SSIM, SSIM in the region, PSNR in the region; of the whole picture where that is empty."""
     a, b = (np.ascontiguousarray(x[0].transpose(1, 2, 0)) for x in (found, sample.target))
     region = sample.region if sample.region.any() else np.ones_like(sample.region)
-    similarity = ssim(a, b)
+    similarity = ssim(a, b, 1)
     error = float(((a - b) ** 2)[region].mean())
     psnr = -10 * np.log10(max(error, 1e-8))
     return float(similarity.mean()), float(similarity[region].mean()), float(psnr)
-
-
-def ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Structural similarity map (H, W) of two pictures (H, W, 3) in [0, 1], mean over channels.
-
-    Gaussian window of sigma 1.5 (Wang et al., 2004).
-    """
-    a, b = a.astype(np.float64), b.astype(np.float64)
-
-    def blur(x: np.ndarray) -> np.ndarray:
-        return cv2.GaussianBlur(x, (11, 11), 1.5)
-
-    mean_a, mean_b = blur(a), blur(b)
-    var_a, var_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
-    covariance = blur(a * b) - mean_a * mean_b
-    c1, c2 = 0.01**2, 0.03**2
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    return (luminance * (2 * covariance + c2) / (var_a + var_b + c2)).mean(2)

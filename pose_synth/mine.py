@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dmvton.compose import composite
-from dmvton.crop import Box
+from dmvton.crop import Box, centre_crop
 from dmvton.errors import DataError
 from dmvton.garment import encode
 from dmvton.image_io import Picture, save_image
@@ -68,15 +68,10 @@ class Score(NamedTuple):
     pictures: np.ndarray  # (256, 4 * 192, 3) uint8 RGB: input, garment, result, target
 
 
-def _crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    y, x = ((full - part) // 2 for full, part in zip(image.shape, size, strict=False))
-    return np.ascontiguousarray(image[y : y + size[0], x : x + size[1]])
-
-
 def score(network: NetworkPair, sample: Sample) -> Score:
     """Dresses one rendered person."""
     size = network.size
-    person, target = (_crop(p, size)[..., ::-1] for p in (sample.person, sample.target))
+    person, target = (centre_crop(p, size)[..., ::-1] for p in (sample.person, sample.target))
     person = np.ascontiguousarray(person)
     garment = encode(network, Picture(np.ascontiguousarray(sample.garment[..., ::-1]), None))
     layers = network.run(to_tensor(person), garment.tensor, garment.features)
@@ -85,9 +80,9 @@ def score(network: NetworkPair, sample: Sample) -> Score:
     scale = np.array([size[1] / 2, size[0] / 2])
     seen = layers.keypoints[:, 2] > 0.5
     full = cv2.resize(sample.flow.astype(np.float32) / 8, sample.target.shape[1::-1])
-    truth = _crop(full, size)
-    worn = _crop(sample.target_mask, size) > 200
-    changed = np.maximum(_crop(sample.person_mask, size), _crop(sample.target_mask, size)) > 127
+    truth = centre_crop(full, size)
+    old, new = (centre_crop(mask, size) for mask in (sample.person_mask, sample.target_mask))
+    worn, changed = new > 200, np.maximum(old, new) > 127
     off = np.linalg.norm(garment.box.to_pixels(layers.flow) - truth, axis=2)
     difference = np.abs(result.astype(np.float32) - target).mean(2) / 255
     return Score(

@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 
 from benchmarks.evaluation.contenders import Cloth, Contender, Known
-from benchmarks.evaluation.metrics import psnr, shine, ssim
-from benchmarks.evaluation.protocol import Pair, crop
+from benchmarks.evaluation.metrics import psnr, shine
+from benchmarks.evaluation.protocol import Pair
 from benchmarks.evaluation.regions import arms
 from benchmarks.evaluation.rows import Row
+from dmvton.crop import centre_crop
 from dmvton.shards import RawSample
+from dmvton.similarity import ssim
 from pose_synth.labels import Parsing
 
 SIZE = (256, 192)  # height and width of the hips-up crop
@@ -44,12 +46,10 @@ def view(pair: Pair) -> View:
     points = raw.keypoints.copy()
     points[:, 0] -= (raw.person.shape[1] - SIZE[1]) // 2
     points[:, 1] -= (raw.person.shape[0] - SIZE[0]) // 2
-    maps = (crop(m, SIZE) for m in (raw.person_mask, raw.target_mask))
+    maps = (centre_crop(m, SIZE) for m in (raw.person_mask, raw.target_mask))
     old, new = (m > 127 for m in maps)
-    return View(
-        crop(raw.person, SIZE), crop(raw.target, SIZE), _cloth(raw, pair.id), points, old, new,
-        crop(raw.parsing, SIZE),
-    )  # fmt: skip
+    person, target, parsing = (centre_crop(x, SIZE) for x in (raw.person, raw.target, raw.parsing))
+    return View(person, target, _cloth(raw, pair.id), points, old, new, parsing)
 
 
 def _cloth(raw: RawSample, key: str) -> Cloth:
@@ -77,7 +77,7 @@ def measure(result: np.ndarray, seen: View) -> dict[str, float]:
     region = seen.old | seen.new
     outside = cv2.dilate(region.astype(np.uint8), np.ones((_MARGIN, _MARGIN), np.uint8)) == 0
     out = {}
-    maps = {"ssim": ssim(result, seen.target), "perceptual": perceptual(result, seen.target)}
+    maps = {"ssim": ssim(result, seen.target, 255), "perceptual": perceptual(result, seen.target)}
     for name, values in maps.items():
         out[name] = float(values.mean())
         out[f"{name}_region"] = float(values[region].mean())

@@ -11,8 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
 from dmvton.errors import DataError, UsageError
 from dmvton.shards import RawSample, ShardReader
 from pose_synth.build import Banks
@@ -156,9 +154,3 @@ def _text(values: dict[str, Any]) -> str:
             text = "[\n  " + ",\n  ".join(json.dumps(row) for row in value) + "\n ]"
         fields.append(f" {json.dumps(name)}: {text}")
     return "{\n" + ",\n".join(fields) + "\n}\n"
-
-
-def crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The hips-up crop (height, width) in the middle of a person canvas."""
-    y, x = (image.shape[0] - size[0]) // 2, (image.shape[1] - size[1]) // 2
-    return np.ascontiguousarray(image[y : y + size[0], x : x + size[1]])

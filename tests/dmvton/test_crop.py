@@ -12,6 +12,7 @@ from dmvton.crop import (
     Box,
     CropRule,
     Tracker,
+    centre_crop,
     letterbox,
     movement,
     sample,
@@ -153,3 +154,14 @@ def test_tracker_forgets():
     tracker.reset()
     assert tracker.box is None
     assert not tracker.jumps_to(Box(900, 0, 300, 400))
+
+
+@pytest.mark.parametrize("full, size, corner", [
+    ((8, 6), (8, 6), (0, 0)), ((8, 6), (4, 2), (2, 2)), ((9, 7), (4, 4), (2, 1)),
+])  # fmt: skip
+def test_centre_crop_is_the_middle(full, size, corner):
+    image = np.arange(full[0] * full[1] * 3).reshape(*full, 3)
+    found = centre_crop(image, size)
+    assert found.shape == (*size, 3) and found.flags.c_contiguous
+    np.testing.assert_array_equal(found[0, 0], image[corner])
+    np.testing.assert_array_equal(centre_crop(image[..., 0], size), found[..., 0])

@@ -7,14 +7,17 @@ import onnx
 import pytest
 
 from dmvton.errors import CheckpointError, DataError, UsageError
+from dmvton.garment import encode
+from dmvton.image_io import Picture
 from dmvton.runtime import NetworkPair
+from dmvton.shards import ShardReader
 from export import commands, eightbit
-from export.calibration import read_samples
+from export.calibration import framed, read_samples
 from export.cli import main
 from export.eightbit import Gate, Key, fewest_dropped, layer_table
 from export.graph import weighted_layers
 from export.pair import Pair
-from export.quality import Figures, Judge, Runner, ssim
+from export.quality import Figures, Judge, Runner
 from export.quantise import quantisable
 from tests.samples import write_shards
 from tests.students import SMALL, save_tiny, tiny_graphs
@@ -50,15 +53,6 @@ def test_gate_is_relative_to_fp32(found, holds):
     assert Gate(0.02).holds(found, REFERENCE) == holds
 
 
-def test_similarity_of_known_pictures():
-    rng = np.random.default_rng(0)
-    picture = rng.random((32, 32, 3))
-    np.testing.assert_allclose(ssim(picture, picture), 1)
-    flat, lighter = np.full((16, 16, 3), 0.2), np.full((16, 16, 3), 0.6)
-    c1 = 1e-4
-    np.testing.assert_allclose(ssim(flat, lighter), (2 * 0.12 + c1) / (0.04 + 0.36 + c1))
-
-
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     return write_shards(tmp_path_factory.mktemp("shards"), "KCDNCD")
@@ -72,6 +66,32 @@ def test_samples_are_those_with_a_garment(shards):
         assert 0 < sample.region.mean() < 1 and sample.region.shape == SMALL
         assert 0 <= sample.garment.min() and sample.garment.max() <= 1
     assert (samples[0].garment[..., 0, 0] == 1).all() != (samples[1].garment[..., 0, 0] == 1).all()
+
+
+class Blind:
+    """A network that sees nothing: masks are given with the photos."""
+
+    size = SMALL
+
+    def encode_garment(self, garment):
+        return {}
+
+
+@pytest.mark.parametrize("inset", [0, 15, 80])  # at the rim, as in training, small
+@pytest.mark.parametrize("white", [False, True])
+def test_garment_is_what_the_runtime_hands_to_the_network(shards, inset, white):
+    raw = ShardReader(shards)[1]
+    mask = np.zeros_like(raw.garment_mask)
+    mask[inset : 320 - inset, inset : 240 - inset] = 255
+    raw = raw._replace(garment_mask=mask)
+    photo = raw.garment.copy()
+    if white:
+        photo[mask == 0] = 255
+    wanted = encode(Blind(), Picture(photo, mask))
+    found = framed(raw, SMALL, white)
+    np.testing.assert_array_equal(found.garment, wanted.tensor)
+    assert (wanted.box.height < 320) == (inset == 80)
+    assert (wanted.box.height > 320) == (inset == 0)
 
 
 def test_empty_calibration_set(tmp_path):
