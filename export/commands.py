@@ -46,7 +46,7 @@ def int8(
     calibration: Path,
     out: Path,
     size: tuple[int, int] = (256, 192),
-    samples: int = 64,
+    samples: int = 128,
     tolerance: float = 0.02,
 ) -> None:
     """Exports a checkpoint as a quantised ONNX pair, within a quality gate.
@@ -56,7 +56,8 @@ def int8(
         calibration: folder of shards, of `dmvton synth build`.
         out: folder for the pair, its manifest and precision.json, which lists every layer.
         size: height and width, multiples of 16.
-        samples: how many to read; half of them calibrate, the other half judge.
+        samples: how many to read; half of them calibrate, the other half judge (64 or more judge
+            steadily).
         tolerance: how much worse than fp32 the figures may be; layers go back to fp32 until they
             are within it.
     """
@@ -68,7 +69,7 @@ def fp8(
     calibration: Path,
     out: Path,
     size: tuple[int, int] = (256, 192),
-    samples: int = 64,
+    samples: int = 128,
     tolerance: float = 0.02,
 ) -> None:
     """Exports a checkpoint as an ONNX pair in 8-bit floats (E4M3), within a quality gate.
@@ -78,7 +79,8 @@ def fp8(
         calibration: folder of shards, of `dmvton synth build`.
         out: folder for the pair, its manifest and precision.json, which lists every layer.
         size: height and width, multiples of 16.
-        samples: how many to read; half of them calibrate, the other half judge.
+        samples: how many to read; half of them calibrate, the other half judge (64 or more judge
+            steadily).
         tolerance: how much worse than fp32 the figures may be; layers go back to fp32 until they
             are within it.
     """

@@ -55,8 +55,9 @@ class Plan:
     """How an eight-bit pair is made."""
 
     kind: Kind = "int8"
-    samples: int = 64
-    """Half of them calibrate, the other half judge."""
+    samples: int = 128
+    """Half of them calibrate, the other half judge; with fewer than 64 judges, it is partly chance
+    which layers fall back."""
     gate: Gate = Gate()
 
 
