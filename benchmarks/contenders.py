@@ -11,7 +11,7 @@ from benchmarks.export2023 import INPUTS, OUTPUTS, SIZE, exported
 from benchmarks.harness import CheckFailed, Contender, Unavailable
 from benchmarks.reference import compose
 from dmvton.errors import CheckpointError, DmvtonError
-from dmvton.runtime import DEFAULT_WEIGHTS, read_manifest, read_verified
+from dmvton.runtime import DEFAULT_WEIGHTS, read_graph, read_manifest
 
 if TYPE_CHECKING:
     from benchmarks.cost_volume import Form
@@ -71,10 +71,7 @@ class Student:
         """Loads both graphs and runs the garment's once."""
         try:
             manifest = read_manifest(self.weights)
-            graphs = [
-                read_verified(self.weights, manifest, f"{part}.onnx")
-                for part in ("garment", "frame")
-            ]
+            graphs = [read_graph(self.weights, manifest, part) for part in ("garment", "frame")]
         except CheckpointError as error:
             raise Unavailable(str(error)) from error
         height, width = manifest["size"]
