@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows |= measured(given, Path(scratch))
         report = {"environment": environment(), "pictures": _pictures(given), "rows": rows}
         write(given.json, report)
-        _write_text(given.out, page(report, [_key(n, o) for n, o in VARIANTS]))
+        write_text(given.out, page(report, [_key(n, o) for n, o in VARIANTS]))
     except DmvtonError as error:
         print("devices: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -162,7 +162,12 @@ def _pictures(given: argparse.Namespace) -> str:
     return f"{given.count} pairs of {kind}"
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Writes a page whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     part = path.with_name(f"{path.name}.part")
     try:
         part.write_text(text)
