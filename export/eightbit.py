@@ -59,6 +59,8 @@ class Plan:
     """Half of them calibrate, the other half judge; with fewer than 64 judges, it is partly chance
     which layers fall back."""
     gate: Gate = Gate()
+    ranked: bool = True
+    """Whether the layers' sensitivity is measured even where all of them pass the gate."""
 
 
 class EightBit(NamedTuple):
@@ -133,14 +135,18 @@ def make_eight_bit(models: Models, shards: Path, size: tuple[int, int], plan: Pl
         raise DataError(f"{shards}: one try-on sample, expected two or more; build more")
     quantiser = Quantiser(models, samples[::2], plan.kind)
     judge = Judge(samples[1::2])
-    sensitivity = quantiser.sensitivity(samples[1::2][:_PROBES])
-    order = sorted(sensitivity, key=lambda key: -sensitivity[key])
     reference, found = judge.figures(quantiser.runner), {}
+    sensitivity: dict[Key, float] = {}
+    order = list(quantiser.layers)
 
     def passes(dropped: int) -> bool:
-        found[dropped] = judge.figures(Runner(quantiser.quantised(order[dropped:])))
+        if dropped not in found:
+            found[dropped] = judge.figures(Runner(quantiser.quantised(order[dropped:])))
         return plan.gate.holds(found[dropped], reference)
 
+    if plan.ranked or not (order and passes(0)):
+        sensitivity = quantiser.sensitivity(samples[1::2][:_PROBES])
+        order.sort(key=lambda key: -sensitivity[key])
     dropped = fewest_dropped(passes, len(order))
     chosen = set(order[dropped:])
     report = {

@@ -23,9 +23,10 @@ class Model(NamedTuple):
     known: Sequence[Reference]
 
 
-def student_model(checkpoint: Path, data: Path | None, scratch: Path) -> Model:
-    """The frame graph at 256x192 with the garment cached, on one pair of pictures."""
-    size = (256, 192)
+def student_model(
+    checkpoint: Path, data: Path | None, scratch: Path, size: tuple[int, int] = (256, 192)
+) -> Model:
+    """The frame graph with the garment cached, on one pair of pictures."""
     graphs = student_graphs(checkpoint, size, scratch)
     pictures = [sample._asdict() for sample in samples(size, 1, data)]
     return Model(graphs[-1], references(graphs, pictures)[graphs[-1].name])

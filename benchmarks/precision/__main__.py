@@ -21,7 +21,7 @@ from benchmarks.backends.ort_backend import Ort
 from benchmarks.backends.registry import chosen
 from benchmarks.bench import write
 from benchmarks.export2023 import cache_folder
-from benchmarks.harness import Contender, Plan, measure, ready
+from benchmarks.harness import CheckFailed, Contender, Plan, measure, ready
 from benchmarks.precision.page import page
 from benchmarks.precision.quality import COMPARED, Truth, row
 from benchmarks.precision.speed import FrameGraph, operator_times
@@ -95,7 +95,7 @@ def measured(given: argparse.Namespace) -> dict:
             kept[variant.name] = variant
     facts = environment()
     with TemporaryDirectory() as scratch:
-        timings = timed(given, kept, held_out[0], Path(scratch))
+        timings, wrong = timed(given, kept, held_out[0], Path(scratch))
     exact = Runner(kept["fp32"].models).features(held_out[0])
     return {
         "environment": facts,
@@ -110,6 +110,7 @@ def measured(given: argparse.Namespace) -> dict:
         },
         "rows": rows,
         "timings": timings,
+        "wrong": wrong,
         "profile": {
             name: operator_times(kept[name].models["frame.onnx"], exact)
             for name in PROFILED
@@ -120,9 +121,13 @@ def measured(given: argparse.Namespace) -> dict:
 
 def timed(
     given: argparse.Namespace, kept: Mapping[str, Variant], sample: Sample, scratch: Path
-) -> list[dict]:
-    """fp32 in every runtime that is installed, the others in those that read ONNX."""
-    model = student_model(given.checkpoint, given.evaluation, scratch)
+) -> tuple[list[dict], dict[str, str]]:
+    """fp32 in every runtime that is installed, the others in those that read ONNX.
+
+    Returns:
+        Times, and why those that were left out were: a wrong result has no time.
+    """
+    model = student_model(given.checkpoint, given.evaluation, scratch, SIZE)
     cache = cache_folder() / "backends"
     contenders: list[Contender] = [
         BackendContender(f"{backend.name}, fp32", backend, model.graph, model.known, cache)
@@ -135,13 +140,18 @@ def timed(
                 FrameGraph(kept[name], target, feed, answers, scratch)
                 for target in (Ort(), OpenVino())
             ]
-    found = []
+    found, wrong = [], {}
     for threads in given.threads:
-        able = ready(contenders, threads, print)
+        able: list[Contender] = []
+        for contender in contenders:
+            try:
+                able += ready([contender], threads, print)
+            except CheckFailed as error:
+                wrong[contender.name] = str(error)
         found += [t.report() for t in measure(able, threads, Plan(given.rounds))]
     for timing in found:
         del timing["runs_ms"]
-    return found
+    return found, wrong
 
 
 def _example(

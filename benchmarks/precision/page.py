@@ -102,7 +102,8 @@ def _speed(report: Mapping) -> str:
             cells += ["-", "-"] if ratio is None else [
                 f"{medians[name, count]:.1f}", f"{ratio:.2f}"]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |\n")
-    return head + "".join(lines)
+    left_out = "".join(f"\nLeft out: {why}.\n" for why in report["wrong"].values())
+    return head + "".join(lines) + left_out
 
 
 def ratio_of(medians: Mapping[tuple[str, int], float], name: str, threads: int) -> float | None:

@@ -65,7 +65,7 @@ def _eight_bit(
     kind: Kind, models: dict[str, ModelProto], size: tuple[int, int], shards: Path, samples: int
 ) -> Variant:
     try:
-        made = make_eight_bit(models, shards, size, Plan(kind, samples))
+        made = make_eight_bit(models, shards, size, Plan(kind, samples, ranked=False))
     except CheckpointError as refused:  # no layer passes the gate
         return Variant(kind, {}, 0, str(refused))
     layers = made.report["layers"]

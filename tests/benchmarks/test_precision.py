@@ -86,7 +86,7 @@ def report(**changes):
     profile = {"fp32": {"Conv": 30.0}, "int8": {"Conv": 30.0, "DequantizeLinear": 9.0}}
     rows = {"fp32": EXACT, "4 bits": SMALLER, "fp8": {"refused": "no layer passes"}}
     return {"environment": {"cpu": "a processor", "load": 3.14}, "facts": facts, "rows": rows,
-            "timings": timings, "profile": profile} | changes  # fmt: skip
+            "timings": timings, "wrong": {}, "profile": profile} | changes  # fmt: skip
 
 
 def test_page_gives_quality_and_time_relative_to_fp32():
@@ -107,6 +107,11 @@ def test_page_gives_quality_and_time_relative_to_fp32():
     )
 
 
+def test_page_tells_of_wrong_results():
+    text = page(report(wrong={"openvino, int8": "openvino, int8: not timed, it is wrong"}))
+    assert "\nLeft out: openvino, int8: not timed, it is wrong.\n" in text
+
+
 def test_page_gives_no_reason_where_there_is_nothing_to_explain():
     quick = [t for t in report()["timings"] if "int8" not in t["name"]]
     assert "int8 takes" not in page(report(timings=quick))
@@ -121,7 +126,6 @@ def test_command_measures_a_small_student(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "SIZE", SMALL)
     monkeypatch.setattr(command, "chosen", lambda *_: [BACKENDS["onnxruntime"]])
     monkeypatch.setattr(command, "OpenVino", Ort)
-    monkeypatch.setattr(command, "student_model", lambda *given: small_model(given))
     monkeypatch.setattr(eightbit, "quantisable", lambda model: quantisable(model)[::24])
     monkeypatch.setenv("DMVTON_CACHE", str(tmp_path / "cache"))
     words = ["--checkpoint", tmp_path, "--calibration", tmp_path / "a", "--evaluation",
@@ -137,18 +141,6 @@ def test_command_measures_a_small_student(tmp_path, monkeypatch, capsys):
     ]
     assert [t["name"] for t in found["timings"]] == names
     assert (tmp_path / "P.md").read_text() == page(found)
-
-
-def small_model(given):
-    from benchmarks.backends.models import Model
-    from export.mobile.graphs import student_graphs
-    from export.mobile.package import references
-    from export.mobile.samples import samples
-
-    checkpoint, _, scratch = given
-    graphs = student_graphs(checkpoint, SMALL, scratch)
-    known = references(graphs, [samples(SMALL, 1, None)[0]._asdict()])
-    return Model(graphs[-1], known["frame"])
 
 
 def test_same_shards_twice_are_refused(tmp_path, capsys):

@@ -14,7 +14,7 @@ from dmvton.shards import ShardReader
 from export import commands, eightbit
 from export.calibration import framed, read_samples
 from export.cli import main
-from export.eightbit import Gate, Key, fewest_dropped, layer_table
+from export.eightbit import Gate, Key, Plan, fewest_dropped, layer_table, make_eight_bit
 from export.graph import weighted_layers
 from export.pair import Pair
 from export.quality import Figures, Judge, Runner
@@ -174,6 +174,27 @@ def test_command_writes_a_pair_and_a_report(few_layers, checkpoint, shards, tmp_
         network = NetworkPair(tmp_path / "out", threads=1)
         layers = network.run(sample.person, sample.garment, network.encode_garment(sample.garment))
         assert layers.rendered.shape == (*SMALL, 3)
+
+
+@pytest.mark.parametrize("tolerance, fell", [(0.5, False), (-0.5, True)])
+def test_layers_are_ranked_only_where_the_gate_asks_for_it(
+    few_layers, shards, monkeypatch, tolerance, fell
+):
+    asked = []
+    monkeypatch.setattr(
+        eightbit.Quantiser,
+        "sensitivity",
+        lambda self, probes: asked.append(1) or {key: 1.0 for key in self.layers},
+    )
+    plan = Plan("int8", 4, Gate(tolerance), ranked=False)
+    if fell:
+        with pytest.raises(CheckpointError, match="holds with none"):
+            make_eight_bit(tiny_graphs(), shards, SMALL, plan)
+    else:
+        report = make_eight_bit(tiny_graphs(), shards, SMALL, plan).report
+        assert not any("sensitivity" in row for row in report["layers"])
+        assert sum(row["precision"] == "int8" for row in report["layers"]) > 1
+    assert bool(asked) == fell
 
 
 def test_nothing_is_written_when_nothing_passes(
