@@ -1,12 +1,15 @@
 """A bound on what one request may send, whatever it says about itself."""
 
+import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+_TOO_LARGE = "the request is too large; send smaller pictures"
 
 
 class TooLarge(Exception):
@@ -20,18 +23,18 @@ class BodyLimit:
         """Wrap an application."""
         self.app, self.limit = app, limit
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self.limit:
-            await _refuse(send)
+            await refuse(send, 413, _TOO_LARGE)
             return
         await self._counted(scope, receive, send)
 
-    async def _counted(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         got, started = 0, False
 
         async def counting() -> Message:
@@ -51,11 +54,13 @@ class BodyLimit:
             await self.app(scope, counting, watching)
         except TooLarge:
             if not started:
-                await _refuse(send)
+                await refuse(send, 413, _TOO_LARGE)
 
 
-async def _refuse(send: Send) -> None:
-    text = b'{"detail": "the request is too large; send smaller pictures"}'
+async def refuse(send: Send, status: int, detail: str) -> None:
+    """Answer without reading on."""
+    text = json.dumps({"detail": detail}).encode()
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    headers += [(b"retry-after", b"60")] if status == 503 else []
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": text})

@@ -102,7 +102,7 @@ class Client:
 
         Args:
             garment: an id from ``garment``.
-            settings: ``format``, ``quality``, ``label``.
+            settings: ``view``, ``format``, ``quality``, ``label``.
 
         Raises:
             ServerError: the server is full, or does not know the garment.
@@ -150,7 +150,7 @@ class ClientStream:
         self._socket, self._timeout = socket, timeout_s
 
     def set(self, **settings: Any) -> None:
-        """Change ``garment``, ``format``, ``quality`` or ``label``, between frames.
+        """Change ``garment``, ``view``, ``format``, ``quality`` or ``label``, between frames.
 
         Raises:
             ServerError: the server does not accept them.

@@ -2,10 +2,8 @@
 
 import errno
 import os
-import signal
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,24 +19,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.threads is not None and args.threads < 1:
         raise UsageError(f"got --threads {args.threads}; use 1 or more, or leave it out")
     check_address(args.host, args.port)
+    # A worker is one thread: before numpy is imported, its BLAS must hear that too.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with private_cache():
         # Only here: gradio reads its settings when it is imported, and takes seconds to import.
-        from app.page import build, launch_options
+        import cv2
+
+        from app.page import application
+        from app.server.protocol import server_of
         from dmvton.tryon import TryOn
 
-        page = build(TryOn.load(args.weights, args.threads))
-        page.launch(
-            server_name=args.host,
-            server_port=args.port,
-            prevent_thread_lock=True,
-            **launch_options(),
-        )
-        _announce(page.local_url, args.host)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            threading.Event().wait()
-        finally:
-            page.close(verbose=False)
+        cv2.setNumThreads(1)
+        app = application(TryOn.load(args.weights, args.threads or 1))
+        _announce(args.host, args.port)
+        server_of(app, args.host, args.port, "warning").run()
     return 0
 
 
@@ -83,20 +77,24 @@ def check_address(host: str, port: int) -> None:
 def private_cache() -> Iterator[str]:
     """Keep Gradio's files in a folder of our own that is gone afterwards, and it from calling home.
 
+    Gradio keeps uploads as files; where there is a file system in memory, they stay off the disk.
     To be entered before gradio is imported.
 
     Yields:
         The folder.
     """
-    with tempfile.TemporaryDirectory(prefix="dmvton-demo-", ignore_cleanup_errors=True) as folder:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(
+        prefix="dmvton-demo-", dir=memory, ignore_cleanup_errors=True
+    ) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
         yield folder
 
 
-def _announce(url: str, host: str) -> None:
-    print(f"dmvton demo: {url}  (Ctrl-C ends it)", flush=True)
+def _announce(host: str, port: int) -> None:
+    print(f"dmvton demo: http://{host}:{port}  (Ctrl-C ends it)", flush=True)
     if host not in ("127.0.0.1", "localhost", "::1"):
         print(
             "Other devices reach it at this computer's address. Their browsers give the page a "

@@ -19,7 +19,7 @@ from dmvton.runtime import DEFAULT_WEIGHTS, NetworkPair, available_cores
 _BASE = ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "tqdm", "jsonargparse")
 # What each extra must bring (by import name); the full lists are in pyproject.toml.
 _EXTRAS = {
-    "train": ("torch", "torchvision", "safetensors", "tensorboard", "onnx"),
+    "train": ("torch", "torchvision", "accelerate", "safetensors", "tensorboard", "onnx"),
     "synth": ("scipy", "numba", "ai_edge_litert"),
     "export": ("torch", "onnx", "safetensors", "onnxslim", "ml_dtypes"),
     "tensorrt": ("tensorrt_rtx", "polygraphy", "cuda.bindings"),
@@ -27,7 +27,7 @@ _EXTRAS = {
     "openvino": ("openvino",),
     "litert": ("litert_torch", "ai_edge_litert"),
     "executorch": ("executorch",),
-    "app": ("gradio", "av", "websockets", "prometheus_client"),
+    "app": ("gradio", "av", "fastapi", "uvicorn", "websockets", "prometheus_client"),
     "serve": ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client"),
 }
 # Extras of single formats of `dmvton export`, beside the extra export.

@@ -1,7 +1,8 @@
 """What happens on the demo's page: each event is a function that can be called without the page.
 
 Errors that a visitor can act on are said in a sentence, and what was shown before goes or stays as
-fits; nothing that a visitor does ends in a traceback.
+fits; nothing that a visitor does ends in a traceback. The live view is not here: its frames go
+over ``WS /v1/stream``, and only the id of what is worn comes from these events.
 """
 
 import html
@@ -12,16 +13,16 @@ import gradio as gr
 import numpy as np
 
 from app.gallery import EXAMPLE_PERSON, GarmentPhoto
-from app.layers import DRESSED, layer_pictures, view_picture
+from app.layers import LAYERS, layer_pictures
 from app.session import Session, Sessions
 from dmvton.errors import DmvtonError, NoPersonError
 from dmvton.image_io import Source, read_picture
 
 Thumbnails = list[tuple[np.ndarray, str]]
+Worn = tuple[str, str]  # a line about what is worn, and its id for the live view
 
 NO_PERSON = "Nobody found. The picture should show one person from the front, head to hips."
 CHOOSE_PHOTO = "Choose a photo of a person, or take one with the camera."
-NOBODY_LIVE = "Nobody in view. Step back until head and hips are in the picture."
 
 
 class Events:
@@ -35,8 +36,8 @@ class Events:
         """The gallery of a new visitor."""
         return [(photo.thumbnail, photo.name) for photo in self.garments]
 
-    def choose(self, chosen: gr.SelectData, request: gr.Request) -> str:
-        """A garment of the gallery was pressed; returns what is worn now."""
+    def choose(self, chosen: gr.SelectData, request: gr.Request) -> Worn:
+        """A garment of the gallery was pressed."""
         session = self._session(request)
         choice = [*self.garments, *session.own]
         if not 0 <= chosen.index < len(choice):
@@ -48,7 +49,7 @@ class Events:
                 _warn(error)
         return _wearing(session)
 
-    def add_garment(self, source: Source | None, request: gr.Request) -> tuple[Thumbnails, str]:
+    def add_garment(self, source: Source | None, request: gr.Request) -> tuple[Thumbnails, *Worn]:
         """A garment photo was uploaded; returns the gallery and what is worn now."""
         session = self._session(request)
         if source is not None:
@@ -57,23 +58,24 @@ class Events:
             except DmvtonError as error:
                 _warn(error)
         own = [(photo.thumbnail, photo.name) for photo in session.own]
-        return self.offered() + own, _wearing(session)
+        return self.offered() + own, *_wearing(session)
 
     def dress_photo(
         self, source: Source | None, request: gr.Request
     ) -> tuple[np.ndarray | None, Thumbnails, str]:
         """The photo or the garment changed; returns result, layers and a line about them."""
         session = self._session(request)
-        if source is None or session.garment is None:
+        if source is None:
             return None, [], CHOOSE_PHOTO
         try:
-            rgb = read_picture(source).rgb
+            garment = session.garment()
+            rgb = read_picture(source, self.sessions.engine.limits.photo).rgb
         except DmvtonError as error:
             _warn(error)
             return None, [], _sentence(error)
         started = time.perf_counter()
         try:
-            result = self.sessions.engine(rgb, session.garment)
+            result = self.sessions.engine.tryon(rgb, garment)
         except NoPersonError:
             gr.Info(NO_PERSON, title="No person")
             return rgb, [], f"{NO_PERSON} The photo is unchanged."
@@ -82,38 +84,15 @@ class Events:
             return None, [], _sentence(error)
         spent = (time.perf_counter() - started) * 1000
         height, width = rgb.shape[:2]
-        return result.image, layer_pictures(result), f"{width} × {height} pixels in {spent:.0f} ms"
-
-    def dress_frame(
-        self, source: Source | None, view: str, request: gr.Request
-    ) -> tuple[np.ndarray | None, str]:
-        """A picture came from the camera; returns what to show and a line about the speed."""
-        session = self._session(request)
-        if source is None:
-            return session.last, ""
-        try:
-            step = session.step(source)
-        except DmvtonError as error:
-            return session.last, _sentence(error)
-        if step.result is None:
-            return step.image, NOBODY_LIVE
-        speed = f"{session.meter.rate:.1f} pictures/s · {session.meter.work * 1000:.0f} ms each"
-        picture = step.image if view == DRESSED else view_picture(step.result, view)
-        return picture, speed
-
-    def snapshot(self, request: gr.Request) -> np.ndarray | None:
-        """Keep the camera picture that is shown."""
-        last = self._session(request).last
-        if last is None:
-            gr.Info("Start the camera first.", title="Nothing to keep yet")
-        return last
+        layers = [(picture, LAYERS[name]) for name, picture in layer_pictures(result).items()]
+        return result.image, layers, f"{width} × {height} pixels in {spent:.0f} ms"
 
     def example_person(self) -> np.ndarray:
         """A photo for those who have none at hand."""
         return read_picture(EXAMPLE_PERSON).rgb
 
-    def worn(self, request: gr.Request) -> str:
-        """What the visitor wears."""
+    def worn(self, request: gr.Request) -> Worn:
+        """What the visitor wears; asked by a new page, and by a live view whose garment is gone."""
         return _wearing(self._session(request))
 
     def leave(self, request: gr.Request) -> None:
@@ -124,7 +103,7 @@ class Events:
     def _session(self, request: gr.Request) -> Session:
         """The visitor's session; a new one wears the first garment."""
         session = self.sessions.get(_key(request))
-        if session.garment is None:
+        if session.worn is None:
             try:
                 session.wear(self.garments[0])
             except DmvtonError as error:
@@ -137,8 +116,10 @@ def _key(request: gr.Request) -> str:
     return str(request.session_hash)[:64]
 
 
-def _wearing(session: Session) -> str:
-    return f"Wearing: **{session.name}**" if session.name else "Choose a garment."
+def _wearing(session: Session) -> Worn:
+    if session.worn is None:
+        return "Choose a garment.", ""
+    return f"Wearing: **{session.name}**", session.wear(session.worn)
 
 
 def _sentence(error: DmvtonError) -> str:

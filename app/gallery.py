@@ -1,5 +1,6 @@
 """The garments that the demo offers: drawn pictures that come with the package."""
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ class GarmentPhoto(NamedTuple):
     name: str
     picture: Picture
     thumbnail: np.ndarray  # (h, w, 3) uint8 RGB, at most 320 a side
+    digest: bytes  # of the pixels
+    offered: bool  # to everybody; False for a visitor's own
 
 
 def offered_garments(folder: Path = STATIC / "garments") -> list[GarmentPhoto]:
@@ -27,6 +30,10 @@ def offered_garments(folder: Path = STATIC / "garments") -> list[GarmentPhoto]:
     return [garment_photo(path.stem.capitalize(), read_picture(path)) for path in paths]
 
 
-def garment_photo(name: str, picture: Picture) -> GarmentPhoto:
+def garment_photo(name: str, picture: Picture, offered: bool = True) -> GarmentPhoto:
     """A photo with its thumbnail."""
-    return GarmentPhoto(name, picture, shrunk(picture.rgb, _THUMBNAIL_SIDE))
+    digest = hashlib.blake2b(repr(picture.rgb.shape).encode() + picture.rgb.tobytes())
+    if picture.alpha is not None:
+        digest.update(picture.alpha.tobytes())
+    thumbnail = shrunk(picture.rgb, _THUMBNAIL_SIDE)
+    return GarmentPhoto(name, picture, thumbnail, digest.digest(), offered)

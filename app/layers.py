@@ -5,25 +5,30 @@ import numpy as np
 from app.try_on import flow_picture
 from dmvton.tryon import TryOnResult
 
-DRESSED = "Dressed"
-VIEWS = (DRESSED, "Warped garment", "Garment mask", "Weight", "Flow")
+DRESSED = "dressed"
+LAYERS = {
+    "garment": "Warped garment",
+    "mask": "Garment mask",
+    "weight": "Weight",
+    "flow": "Flow",
+}
+VIEWS = (DRESSED, *LAYERS)  # what a stream may show
 
 
-def layer_pictures(result: TryOnResult) -> list[tuple[np.ndarray, str]]:
-    """Every layer with its name: (h, w, 3) uint8 RGB of network size, in the order of ``VIEWS``."""
+def layer_pictures(result: TryOnResult) -> dict[str, np.ndarray]:
+    """Every layer by its name in ``LAYERS``: (h, w, 3) uint8 RGB of network size."""
     pictures = (
         result.warped,
         _grey(result.garment_mask),
         _grey(result.alpha),
         flow_picture(result.flow),
     )
-    return list(zip(pictures, VIEWS[1:], strict=True))
+    return dict(zip(LAYERS, pictures, strict=True))
 
 
 def view_picture(result: TryOnResult, view: str) -> np.ndarray:
-    """What a view of ``VIEWS`` shows; an unknown one shows the result."""
-    names = {name: picture for picture, name in layer_pictures(result)} if view != DRESSED else {}
-    return names.get(view, result.image)
+    """What a view of ``VIEWS`` shows: the result itself, or one of its layers."""
+    return result.image if view == DRESSED else layer_pictures(result)[view]
 
 
 def _grey(weights: np.ndarray) -> np.ndarray:

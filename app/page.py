@@ -3,45 +3,43 @@
 from typing import Any, NamedTuple
 
 import gradio as gr
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
 
 from app.body_limit import BodyLimit
+from app.engine import Engine, EngineLimits
 from app.events import CHOOSE_PHOTO, Events
-from app.fields import FRAME_QUALITY, MAX_UPLOAD, photo_field, picture_strip, upload_button
+from app.fields import MAX_UPLOAD, photo_field, picture_strip, upload_button
 from app.gallery import STATIC, offered_garments
-from app.layers import DRESSED, VIEWS
-from app.session import LIMITS, Sessions
+from app.server.application import create_app
+from app.server.settings import ServerSettings
+from app.session import Sessions
+from app.uploads import UploadRoom
 from dmvton.tryon import TryOn
 
-STREAMS = 4  # cameras served at a time; more wait until one stops
-STREAM_EVERY = 0.04  # seconds; the page sends the next picture only after the last one's answer
-CACHE_CHECK, CACHE_AGE = 60, 900  # seconds; uploads older than this are deleted
+STREAMS = 4  # cameras served at a time; further ones try again until one stops
+CACHE_CHECK, CACHE_AGE = 60, 300  # seconds; uploads older than this are deleted
 _REQUEST_LIMIT = 2 * MAX_UPLOAD  # bytes; a photo grows by a third on its way
-_CAMERA = {
-    "width": {"ideal": 640},
-    "height": {"ideal": 480},
-    "facingMode": "user",
-}
+_DRAIN_S = 3.0  # seconds; an open page holds a connection that never ends by itself
 
 _TITLE = """<h1>Try it on</h1>
 <p>Choose a garment, then use the camera or a photo. Pictures go to the computer that runs this page
 and no further, and are deleted within minutes.</p>"""
-_LIVE_HELP = "Press the camera, allow it, then press Record. Stand back: head to hips in view."
+# The script is an ES module beside the page; the page hands it the id of what is worn.
+_START_LIVE = """
+const lost = () => document.querySelector("#again").click();
+globalThis.dmvton = import(new URL("live/main.js", document.baseURI))
+  .then(({ LiveView }) => new LiveView(element.querySelector(".live"), lost));
+"""
+_WEAR_LIVE = "async (id) => { (await globalThis.dmvton).wear(id); }"
 
 
 class _Garments(NamedTuple):
     gallery: gr.Gallery
     upload: gr.UploadButton
     worn: gr.Markdown
-
-
-class _Live(NamedTuple):
-    camera: gr.Image
-    shown: gr.Image
-    view: gr.Radio
-    status: gr.Markdown
-    snap: gr.Button
-    snapshot: gr.Image
-    note: gr.Markdown
+    worn_id: gr.Textbox
+    again: gr.Button
 
 
 class _Photo(NamedTuple):
@@ -52,8 +50,24 @@ class _Photo(NamedTuple):
     layers: gr.Gallery
 
 
-def build(engine: TryOn) -> gr.Blocks:
-    """The page over a loaded engine, not yet served."""
+def application(tryon: TryOn, workers: int | None = None) -> FastAPI:
+    """The page and the engine's own routes, in one process.
+
+    Args:
+        tryon: loaded with one thread a worker.
+        workers: threads of the engine; None is the cores that this process may use.
+    """
+    settings = ServerSettings(drain_s=_DRAIN_S)
+    app = create_app(tryon, settings, EngineLimits(streams=STREAMS), workers)
+    app.mount("/live", StaticFiles(directory=STATIC / "live"))
+    gr.mount_gradio_app(app, build(app.state.door.engine), path="/", **_options())
+    app.add_middleware(UploadRoom)
+    app.add_middleware(BodyLimit, limit=_REQUEST_LIMIT)
+    return app
+
+
+def build(engine: Engine) -> gr.Blocks:
+    """The page over an engine, not yet served."""
     events = Events(Sessions(engine), offered_garments())
     with gr.Blocks(
         title="dmvton: try it on",
@@ -66,21 +80,32 @@ def build(engine: TryOn) -> gr.Blocks:
                 garments = _garments(events)
             with gr.Column(scale=4, min_width=320), gr.Tabs():
                 with gr.Tab("Camera", id="camera"):
-                    live = _live()
+                    gr.HTML(
+                        html_template=_static("live/view.html"),
+                        js_on_load=_START_LIVE,
+                        apply_default_css=False,
+                        elem_id="live",
+                    )
                 with gr.Tab("Photo", id="photo"):
                     photo = _photo()
         _connect_garments(events, garments, photo)
         _connect_photo(events, photo)
-        _connect_live(events, live)
-        page.load(events.worn, None, garments.worn, api_visibility="private")
-        page.load(None, None, live.note, js=_static("camera.js"), api_visibility="private")
+        for asked in (page.load, garments.again.click):
+            worn = asked(
+                events.worn,
+                None,
+                [garments.worn, garments.worn_id],
+                show_progress="hidden",
+                api_visibility="private",
+            )
+            worn.then(None, garments.worn_id, js=_WEAR_LIVE, api_visibility="private")
         page.unload(events.leave)
-    # Bounds the requests that wait; a camera has one waiting at most, its newest.
+    # Bounds the requests that wait.
     return page.queue(max_size=32, default_concurrency_limit=1)
 
 
-def launch_options() -> dict[str, Any]:
-    """How ``launch`` serves the page: nothing from or to elsewhere, bounded, no traceback."""
+def _options() -> dict[str, Any]:
+    """How the page is served: nothing from or to elsewhere, bounded, no traceback."""
     return {
         "theme": gr.themes.Soft(
             primary_hue="indigo",
@@ -88,25 +113,14 @@ def launch_options() -> dict[str, Any]:
             font_mono=["ui-monospace", "monospace"],
         ),
         "css": _static("demo.css"),
-        "app_kwargs": {"middleware": [_middleware()]},
         "max_file_size": MAX_UPLOAD,
-        "max_threads": 2 * STREAMS,
-        "state_session_capacity": LIMITS.streams,
         "show_error": False,
-        "share": False,
         "footer_links": [],
         "run_history": False,
         "ssr_mode": False,
         "mcp_server": False,
         "enable_monitoring": False,
-        "quiet": True,
     }
-
-
-def _middleware() -> Any:
-    from starlette.middleware import Middleware  # comes with gradio
-
-    return Middleware(BodyLimit, limit=_REQUEST_LIMIT)
 
 
 def _static(name: str) -> str:
@@ -128,43 +142,10 @@ def _garments(events: Events) -> _Garments:
     )
     worn = gr.Markdown("", elem_id="worn")
     upload = upload_button(label="Your own garment photo", size="sm", elem_id="add-garment")
-    return _Garments(gallery, upload, worn)
-
-
-def _live() -> _Live:
-    note = gr.Markdown("", elem_id="camera-note")
-    status = gr.Markdown(_LIVE_HELP, elem_id="live-status")
-    with gr.Row(elem_classes="pair"):
-        camera = photo_field(
-            label="Camera",
-            sources=["webcam"],
-            streaming=True,
-            height=400,
-            webcam_options=gr.WebcamOptions(mirror=True, constraints={"video": _CAMERA}),
-            buttons=[],
-            elem_id="camera",
-        )
-        shown = photo_field(
-            FRAME_QUALITY,
-            label="With the garment",
-            height=400,
-            interactive=False,
-            buttons=["fullscreen"],
-            elem_id="shown",
-        )
-    with gr.Row(elem_id="controls"):
-        view = gr.Radio(
-            list(VIEWS), value=DRESSED, show_label=False, container=False, scale=4, elem_id="view"
-        )
-        snap = gr.Button("Snapshot", variant="primary", min_width=120, elem_id="snap")
-    snapshot = photo_field(
-        label="Snapshot",
-        interactive=False,
-        height=320,
-        buttons=["download", "fullscreen"],
-        elem_id="snapshot",
-    )
-    return _Live(camera, shown, view, status, snap, snapshot, note)
+    # For the script of the live view, not for people.
+    worn_id = gr.Textbox(visible="hidden", elem_id="worn-id")
+    again = gr.Button(visible="hidden", elem_id="again")
+    return _Garments(gallery, upload, worn, worn_id, again)
 
 
 def _photo() -> _Photo:
@@ -202,18 +183,24 @@ def _photo() -> _Photo:
 
 def _connect_garments(events: Events, garments: _Garments, photo: _Photo) -> None:
     quiet = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
-    again = {"fn": events.dress_photo, "inputs": photo.person, **quiet, "concurrency_id": "photo"}
-    outputs = [photo.result, photo.layers, photo.status]
-    chosen = garments.gallery.select(events.choose, None, garments.worn, **quiet)
-    chosen.then(outputs=outputs, **again)
+    worn = [garments.worn, garments.worn_id]
+    chosen = garments.gallery.select(events.choose, None, worn, **quiet)
     added = garments.upload.upload(
         events.add_garment,
         garments.upload,
-        [garments.gallery, garments.worn],
+        [garments.gallery, *worn],
         show_progress="minimal",
         api_visibility="private",
     )
-    added.then(outputs=outputs, **again)
+    for change in (chosen, added):
+        change.then(None, garments.worn_id, js=_WEAR_LIVE, api_visibility="private")
+        change.then(
+            events.dress_photo,
+            photo.person,
+            [photo.result, photo.layers, photo.status],
+            concurrency_id="photo",
+            **quiet,
+        )
 
 
 def _connect_photo(events: Events, photo: _Photo) -> None:
@@ -229,20 +216,4 @@ def _connect_photo(events: Events, photo: _Photo) -> None:
     )
     photo.example.click(
         events.example_person, None, photo.person, show_progress="hidden", api_visibility="private"
-    )
-
-
-def _connect_live(events: Events, live: _Live) -> None:
-    live.camera.stream(
-        events.dress_frame,
-        [live.camera, live.view],
-        [live.shown, live.status],
-        stream_every=STREAM_EVERY,
-        concurrency_limit=STREAMS,
-        concurrency_id="live",
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    live.snap.click(
-        events.snapshot, None, live.snapshot, show_progress="hidden", api_visibility="private"
     )

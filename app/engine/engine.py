@@ -17,6 +17,7 @@ from app.engine.live import Glance, Live
 from app.engine.load import Load
 from app.engine.pool import Pool
 from app.engine.registry import Registry
+from app.layers import DRESSED, view_picture
 from dmvton.errors import DmvtonError
 from dmvton.garment import Garment
 from dmvton.garment import encode as encode_garment
@@ -145,14 +146,25 @@ class Engine:
 
         return self.pool.submit(stream.looks, work)
 
-    def draw(self, stream: Stream, seen: Seen, encoding: Encoding) -> "Future[Framed]":
-        """Make the picture of a frame that was looked at; in the order of the frames."""
+    def draw(
+        self, stream: Stream, seen: Seen, encoding: Encoding, view: str = DRESSED
+    ) -> "Future[Framed]":
+        """Make the picture of a frame that was looked at; in the order of the frames.
+
+        Args:
+            stream: from ``open``.
+            seen: from ``look``.
+            encoding: how the picture is written.
+            view: of ``app.layers.VIEWS``; layers have the size of the network's crop. Where nobody
+                is in view, the picture is the frame as it came.
+        """
 
         def work() -> Framed:
             started = time.perf_counter()
             step = stream.live.draw(seen.glance)
+            image = step.image if step.result is None else view_picture(step.result, view)
             drawn = time.perf_counter()
-            data = encode(step.image, encoding)
+            data = encode(image, encoding)
             stages = {
                 "wait": seen.wait_s,
                 "decode": seen.glance.decode_s,
@@ -162,7 +174,7 @@ class Engine:
             }
             self._observe("draw", stages["draw"])
             self._observe("encode", stages["encode"])
-            height, width = step.image.shape[:2]
+            height, width = image.shape[:2]
             age = time.monotonic() - seen.arrived
             self._load.add(age)
             return Framed(data, width, height, step.result is not None, age, stages)

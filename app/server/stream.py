@@ -11,6 +11,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from app.engine import Framed, Seen
 from app.engine.codec import Encoding
+from app.layers import DRESSED, VIEWS
 from app.server.door import Door, door_of
 from app.server.problems import Problem, problem_of
 from dmvton.errors import DmvtonError
@@ -60,7 +61,7 @@ class _Conversation:
     def __init__(self, door: Door, socket: WebSocket, place: Any):
         self._door, self._socket, self._place = door, socket, place
         self._encoding = door.encoding({}, Encoding(quality=_QUALITY))
-        self._garment = ""
+        self._garment, self._view = "", DRESSED
         self._latest: _Frame | None = None
         self._news = asyncio.Event()
         self._ended = False
@@ -117,18 +118,22 @@ class _Conversation:
         self._news.set()
 
     async def _set(self, text: str) -> None:
-        """Change what is worn and how frames are written."""
+        """Change what is worn, what is shown and how frames are written."""
         try:
             fields = _fields(text)
             encoding = self._door.encoding(fields, self._encoding)
+            view = fields.get("view", self._view)
+            if view not in VIEWS:
+                detail = f"got view {view!r:.40}; use one of {', '.join(VIEWS)}"
+                raise Problem(422, "unusable-option", detail)
             if "garment" in fields:
                 self._place.live.garment = self._door.engine.garments.get(fields["garment"])
                 self._garment = fields["garment"]
         except (Problem, DmvtonError) as error:
             await self._refuse(None, error)
             return
-        self._encoding = encoding
-        answer = {"type": "set", "garment": self._garment, "format": encoding.format}
+        self._encoding, self._view = encoding, view
+        answer = {"type": "set", "garment": self._garment, "view": view, "format": encoding.format}
         await self._say({**answer, "quality": encoding.quality, "label": encoding.label})
 
     async def _work(self) -> None:
@@ -175,7 +180,7 @@ class _Conversation:
         if not isinstance(seen, Seen):
             await self._refuse(frame.number, seen)
             return
-        drawn = self._door.engine.draw(self._place, seen, self._encoding)
+        drawn = self._door.engine.draw(self._place, seen, self._encoding, self._view)
         framed = await asyncio.wrap_future(drawn)
         self._bad = 0
         outcome = "dressed" if framed.person else "nobody"
@@ -221,14 +226,14 @@ def _fields(text: str) -> dict[str, str]:
     Raises:
         Problem: it is not one.
     """
-    expected = 'expected a picture, or {"type": "set"} with garment, format, quality or label'
+    expected = 'expected a picture, or {"type": "set"} with garment, view, format, quality or label'
     try:
         message = json.loads(text) if len(text) <= _MAX_TEXT else None
     except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict) or message.pop("type", None) != "set":
         raise Problem(400, "bad-message", expected)
-    if not set(message) <= {"garment", "format", "quality", "label"}:
+    if not set(message) <= {"garment", "view", "format", "quality", "label"}:
         raise Problem(400, "bad-message", expected)
     return {
         name: str(value).lower() if isinstance(value, bool) else str(value)

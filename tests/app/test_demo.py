@@ -1,7 +1,6 @@
 """What happens on the demo's page, on arrays and without the page; and the command."""
 
 import io
-import re
 import socket
 from types import SimpleNamespace
 
@@ -10,14 +9,15 @@ import pytest
 from PIL import Image
 
 from app import cli
+from app.engine import Engine, EngineLimits
 from app.gallery import EXAMPLE_PERSON, offered_garments
-from app.layers import VIEWS
-from app.session import Session, SessionLimits, Sessions
+from app.layers import LAYERS
+from app.session import Session, Sessions
 from tests.fake_pair import garment_picture, person_picture
 
 gr = pytest.importorskip("gradio")
 
-from app.events import NO_PERSON, NOBODY_LIVE, Events  # noqa: E402
+from app.events import NO_PERSON, Events  # noqa: E402
 
 PERSON = person_picture(600, 500, (180, 200, 120, 160))
 NOBODY = person_picture(400, 500, None)
@@ -35,8 +35,15 @@ def encoded(rgb, kind="PNG", **options):
 
 
 @pytest.fixture
-def events(fake_tryon):
-    return Events(Sessions(fake_tryon), offered_garments())
+def engine(fake_tryon):
+    engine = Engine(fake_tryon, EngineLimits(garment_side=500), workers=1)
+    yield engine
+    engine.shutdown()
+
+
+@pytest.fixture
+def events(engine):
+    return Events(Sessions(engine), offered_garments())
 
 
 # What is shown
@@ -47,7 +54,7 @@ def test_photo_keeps_its_size_and_what_is_not_garment(events):
     assert image.shape == PERSON.shape and line.startswith("500 × 600 pixels in ")
     assert (image != PERSON)[200:360, 180:300].any()
     np.testing.assert_array_equal(image[:150], PERSON[:150])
-    assert [name for _, name in layers] == list(VIEWS[1:])
+    assert [name for _, name in layers] == list(LAYERS.values())
     assert {picture.shape for picture, _ in layers} == {(256, 192, 3)}
 
 
@@ -75,82 +82,64 @@ def test_what_is_no_picture_is_refused_in_a_sentence(events):
     assert image is None and layers == [] and "not a JPEG" in line
 
 
-def test_frame_is_dressed_and_its_layers_can_be_seen(events):
-    dressed, line = events.dress_frame(PERSON, VIEWS[0], ANNA)
-    assert dressed.shape == PERSON.shape and (dressed != PERSON).any()
-    assert re.fullmatch(r"[\d.]+ pictures/s · \d+ ms each", line)
-    for view in VIEWS[1:]:
-        assert events.dress_frame(PERSON, view, ANNA)[0].shape == (256, 192, 3)
-    np.testing.assert_array_equal(events.snapshot(ANNA), dressed)
-
-
-def test_nobody_in_view_shows_the_camera_picture(events):
-    for view in VIEWS:
-        image, line = events.dress_frame(NOBODY, view, ANNA)
-        np.testing.assert_array_equal(image, NOBODY)
-        assert line == NOBODY_LIVE
-
-
-def test_damaged_frame_keeps_the_last_picture(events):
-    dressed, _ = events.dress_frame(PERSON, VIEWS[0], ANNA)
-    image, line = events.dress_frame(b"\xff\xd8\xff", VIEWS[0], ANNA)
-    assert image is dressed and "not a JPEG" in line
-
-
-def test_large_frames_are_shrunk(events):
-    large = person_picture(1600, 2000, (720, 600, 400, 500))
-    assert events.dress_frame(large, VIEWS[0], ANNA)[0].shape == (1024, 1280, 3)
-
-
-def test_snapshot_before_the_camera_is_a_hint(events, capsys):
-    assert events.snapshot(ANNA) is None
-    assert "Start the camera first" in capsys.readouterr().out
-
-
 # What is worn
 
 
-def test_new_visitor_wears_the_first_garment(events):
-    assert events.worn(ANNA) == "Wearing: **Striped**"
+def test_new_visitor_wears_the_first_garment(events, engine):
+    line, key = events.worn(ANNA)
+    assert line == "Wearing: **Striped**" and key in engine.garments
 
 
-def test_garment_is_switched_in_the_middle_of_a_stream(events):
-    before, _ = events.dress_frame(PERSON, VIEWS[0], ANNA)
-    stream = events.sessions.get("anna")._stream
-    assert events.choose(pressed(2), ANNA) == f"Wearing: **{events.garments[2].name}**"
-    after, _ = events.dress_frame(PERSON, VIEWS[0], ANNA)
-    assert (before != after).any()
-    assert events.sessions.get("anna")._stream is stream  # it knows where the person is
+def test_what_is_chosen_is_ready_for_the_live_view(events, engine):
+    line, key = events.choose(pressed(2), ANNA)
+    assert line == f"Wearing: **{events.garments[2].name}**"
+    wanted = engine.tryon.garment(events.garments[2].picture)
+    np.testing.assert_array_equal(engine.garments.get(key).picture, wanted.picture)
+    assert key != events.worn(BERT)[1]
 
 
-def test_visitors_do_not_share_what_they_wear(events):
+def test_garment_that_had_to_make_room_comes_back(events, engine):
     events.choose(pressed(1), ANNA)
-    assert events.worn(BERT) == "Wearing: **Striped**"
-    assert events.worn(ANNA) != events.worn(BERT)
-    events.dress_frame(PERSON, VIEWS[0], ANNA)
-    assert events.sessions.get("bert").last is None
+    key = events.worn(ANNA)[1]
+    other = engine.garments.get(key)
+    for number in range(engine.limits.garments):
+        engine.garments.put(f"g-{number}", other)
+    assert key not in engine.garments
+    assert events.dress_photo(PERSON, ANNA)[0].shape == PERSON.shape
+    assert events.worn(ANNA)[1] == key and key in engine.garments
+
+
+def test_visitors_share_the_offered_garments_and_nothing_else(events):
+    events.choose(pressed(1), ANNA)
+    events.choose(pressed(1), BERT)
+    assert events.worn(ANNA) == events.worn(BERT)
+    for visitor in (ANNA, BERT):
+        events.add_garment(garment_picture(), visitor)
+    assert events.worn(ANNA)[1] != events.worn(BERT)[1]  # nobody can guess another's garment
 
 
 def test_own_garments_are_worn_and_the_oldest_go(events):
     for count in (1, 2, 3, 3):
-        gallery, worn = events.add_garment(garment_picture(), ANNA)
+        gallery, worn, _ = events.add_garment(garment_picture(), ANNA)
         assert len(gallery) == len(events.garments) + count and worn == "Wearing: **Yours**"
     assert len(events.offered()) == len(events.garments)
-    assert events.choose(pressed(len(events.garments)), ANNA) == "Wearing: **Yours**"
+    assert events.choose(pressed(len(events.garments)), ANNA)[0] == "Wearing: **Yours**"
 
 
-def test_large_own_garment_is_shrunk(fake_tryon):
-    session = Session(fake_tryon, SessionLimits(garment_side=500))
-    photo = session.add_garment(garment_picture(1200, 900))
-    assert photo.picture.rgb.shape == (500, 375, 3)
-    assert session.garment.photo.image.shape == (500, 375, 3)
+def test_large_own_garment_is_shrunk(engine):
+    session = Session(engine)
+    session.add_garment(garment_picture(1200, 900))
+    assert session.worn.picture.rgb.shape == (500, 375, 3)
+    assert session.garment().photo.image.shape == (500, 375, 3)
 
 
-def test_cut_out_garment_keeps_its_mask(fake_tryon):
-    rgba = np.dstack([garment_picture(), np.full((400, 300), 255, np.uint8)])
-    rgba[:100, :, 3] = 0
-    photo = Session(fake_tryon, SessionLimits(garment_side=200)).add_garment(rgba)
-    assert photo.picture.alpha.shape == (200, 150) and (photo.picture.alpha[:40] == 0).all()
+def test_cut_out_garment_keeps_its_mask(engine):
+    rgba = np.dstack([garment_picture(800, 600), np.full((800, 600), 255, np.uint8)])
+    rgba[:200, :, 3] = 0
+    session = Session(engine)
+    session.add_garment(rgba)
+    alpha = session.worn.picture.alpha
+    assert alpha.shape == (500, 375) and (alpha[:100] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -161,13 +150,13 @@ def test_unusable_garment_leaves_what_was_worn(events, source, says):
     events.choose(pressed(1), ANNA)
     before = events.worn(ANNA)
     with pytest.warns(UserWarning, match=says):
-        gallery, worn = events.add_garment(source, ANNA)
-    assert worn == before and len(gallery) == len(events.garments)
+        gallery, *worn = events.add_garment(source, ANNA)
+    assert tuple(worn) == before and len(gallery) == len(events.garments)
 
 
 def test_garment_that_is_no_longer_kept(events):
     with pytest.warns(UserWarning, match="no longer kept"):
-        assert events.choose(pressed(99), ANNA) == "Wearing: **Striped**"
+        assert events.choose(pressed(99), ANNA)[0] == "Wearing: **Striped**"
 
 
 def test_errors_cannot_write_markup(events):

@@ -8,8 +8,8 @@ import pytest
 
 from app.body_limit import BodyLimit
 from app.engine.codec import shrunk
-from app.engine.live import Meter
 from app.session import SessionLimits, Sessions
+from app.uploads import UploadRoom
 from dmvton.image_io import read_picture
 from tests.fake_pair import person_picture
 
@@ -20,9 +20,9 @@ from app.fields import MAX_UPLOAD, image_data, payload_bytes, photo_field  # noq
 PERSON = person_picture(600, 500, (180, 200, 120, 160))
 
 
-def test_sessions_are_bounded_and_expire(fake_tryon):
+def test_sessions_are_bounded_and_expire():
     now = [0.0]
-    sessions = Sessions(fake_tryon, SessionLimits(streams=2, idle_s=10), clock=lambda: now[0])
+    sessions = Sessions(None, SessionLimits(visitors=2, idle_s=10), clock=lambda: now[0])
     first = sessions.get("a")
     sessions.get("b")
     assert sessions.get("a") is first
@@ -33,16 +33,6 @@ def test_sessions_are_bounded_and_expire(fake_tryon):
     now[0] = 22.0
     sessions.expire()
     assert len(sessions) == 0
-
-
-def test_meter():
-    meter = Meter(pictures=5, gap_s=2.0)
-    assert (meter.rate, meter.work) == (0.0, 0.0)
-    for step in range(10):
-        meter.add(step * 0.25, 0.1 + 0.01 * step)
-    assert meter.rate == pytest.approx(4.0) and meter.work == pytest.approx(0.17)
-    meter.add(100.0, 0.5)
-    assert (meter.rate, meter.work) == (0.0, 0.5)
 
 
 def test_shrunk_keeps_what_is_small():
@@ -115,3 +105,27 @@ def test_bodies_over_the_limit_are_not_read_on():
 def test_declared_lengths_are_checked_first():
     assert exchange(10, [b"1"], [(b"content-length", b"11")]) == (413, 1)
     assert exchange(10, [b"1"], [(b"content-length", b"many")]) == (413, 1)
+
+
+def test_uploads_are_refused_while_the_folder_is_full(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+
+    def status(path):
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "path": path, "headers": []}
+        asyncio.run(UploadRoom(application, room=100)(scope, None, send))
+        return sent[0]["status"]
+
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "photo.jpg").write_bytes(bytes(100))
+    assert status("/gradio_api/upload") == 200
+    (tmp_path / "another.jpg").write_bytes(bytes(1))
+    assert status("/gradio_api/upload") == 503
+    assert status("/gradio_api/queue/join") == 200

@@ -3,50 +3,43 @@
 import base64
 import http.client
 import re
-import shutil
-import socket
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
-from app.gallery import offered_garments
-from app.session import Sessions
-from dmvton.image_io import read_picture, save_image
+from app.gallery import EXAMPLE_PERSON, offered_garments
+from dmvton.image_io import read_picture
+from tests.chromium import camera, chromium, film
 from tests.fake_pair import person_picture
+from tests.serving import served as serving
+from tests.serving import wait_until
 
 gr = pytest.importorskip("gradio")
+httpx = pytest.importorskip("httpx")
 
-from app.events import Events  # noqa: E402
 from app.fields import MAX_UPLOAD  # noqa: E402
-from app.page import build, launch_options  # noqa: E402
+from app.page import application  # noqa: E402
 
 PERSON = person_picture(600, 500, (180, 200, 120, 160))
+LIVE = "document.querySelector('.live"
+READOUT = f"{LIVE} .readout').textContent"
+WORN = "document.querySelector('#worn').textContent.trim()"
 
 
 @pytest.fixture(scope="module")
-def served(fake_tryon, tmp_path_factory):
-    """The page on a free port, and the folder of Gradio's files."""
+def served(real_tryon, tmp_path_factory):
+    """The page, and the folder of Gradio's files."""
     folder = tmp_path_factory.mktemp("gradio")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        page = build(fake_tryon)
-        page.launch(
-            server_name="127.0.0.1",
-            server_port=free_port(),
-            prevent_thread_lock=True,
-            **launch_options(),
-        )
-        yield SimpleNamespace(url=page.local_url, folder=folder, page=page)
-        page.close(verbose=False)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        app = application(real_tryon)
+        with serving(app) as address:
+            wait_until(lambda: app.state.door.ready, 60)
+            yield SimpleNamespace(url=f"http://{address}/", folder=folder, app=app)
 
 
 @pytest.fixture
@@ -56,20 +49,17 @@ def client(served):
     return Client(served.url, verbose=False)
 
 
-def test_photo_is_dressed_over_http(served, client, tmp_path, fake_tryon):
+def test_photo_is_dressed_over_http(served, client, real_tryon):
     from gradio_client import handle_file
 
-    save_image(tmp_path / "person.png", PERSON)
-    image, layers, line = client.predict(
-        handle_file(str(tmp_path / "person.png")), api_name="/try_on"
-    )
+    image, layers, line = client.predict(handle_file(str(EXAMPLE_PERSON)), api_name="/try_on")
     data = base64.b64decode(image["url"].partition(",")[2])
-    events = Events(Sessions(fake_tryon), offered_garments())
-    wanted = events.dress_photo(PERSON, SimpleNamespace(session_hash="one"))[0]
+    wanted = real_tryon(EXAMPLE_PERSON, real_tryon.garment(offered_garments()[0].picture)).image
     assert np.abs(read_picture(data).rgb.astype(int) - wanted).mean() < 2
-    assert len(layers) == 4 and line.startswith("500 × 600 pixels")
-    # The upload is all that is on disk.
-    assert [path.name for path in served.folder.rglob("*") if path.is_file()] == ["person.png"]
+    assert len(layers) == 4 and line.startswith("512 × 512 pixels")
+    # The upload is all that is kept.
+    kept = [path.name for path in served.folder.rglob("*") if path.is_file()]
+    assert kept == [EXAMPLE_PERSON.name]
 
 
 def test_nothing_but_photo_try_on_can_be_called_from_outside(client):
@@ -95,21 +85,22 @@ def test_web_addresses_are_not_fetched(client, capfd):
 
 
 def test_page_loads_nothing_from_elsewhere(served):
-    httpx = pytest.importorskip("httpx")
-    answer = httpx.get(served.url)
+    answer = httpx.get(served.url, trust_env=False)
     loaded = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(https?://[^\"]+)", answer.text)
     assert answer.status_code == 200
     assert not [url for url in loaded if not url.startswith(served.url)]
-    theme = httpx.get(served.url + "theme.css").text
+    theme = httpx.get(served.url + "theme.css", trust_env=False).text
     assert "fonts.googleapis" not in answer.text + theme
-    config = served.page.config
-    assert not config["analytics_enabled"] and not config["run_history"]
-    assert config["footer_links"] == []
+
+
+def test_engine_and_page_are_one_process(served):
+    assert httpx.get(served.url + "readyz", trust_env=False).json()["status"] == "ready"
+    assert "LiveView" in httpx.get(served.url + "live/main.js", trust_env=False).text
+    assert httpx.get(served.url + "live/../demo.css", trust_env=False).status_code == 404
 
 
 def test_huge_requests_are_refused(served):
-    address = served.url.removeprefix("http://").rstrip("/")
-    connection = http.client.HTTPConnection(address, timeout=20)
+    connection = http.client.HTTPConnection(served.url.split("/")[2], timeout=20)
     connection.putrequest("POST", "/gradio_api/queue/join")
     connection.putheader("Content-Length", str(4 * MAX_UPLOAD))
     connection.endheaders()
@@ -120,74 +111,106 @@ def test_huge_requests_are_refused(served):
 # In a browser
 
 
-@pytest.fixture
-def browser_page(tmp_path):
-    """A page of headless Chromium whose camera shows a person that the fake network understands."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    video = tmp_path / "camera.y4m"
-    write_y4m(video, person_picture(480, 640, (250, 160, 140, 180)))
-    switches = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"]
-    switches += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    switches += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    switches += [f"--use-file-for-fake-video-capture={video}"]
-    with sync_api.sync_playwright() as play:
-        context = play.chromium.launch_persistent_context(
-            str(tmp_path / "profile"), executable_path=chromium, headless=True, args=switches
-        )
-        yield context.pages[0]
-        context.close()
+def start(page):
+    page.until(f"!!{LIVE} .start') && !!globalThis.dmvton")
+    page.run("globalThis.dmvton.then(() => true)")
+    page.until(f"{WORN} === 'Wearing: Striped'")
+    page.run(f"{LIVE} .start').click()")
 
 
-def write_y4m(path, rgb, frames=10):
-    """Write a still video: (H, W, 3) uint8, even sides, as 4:2:0."""
-    import cv2
+def shown(page):
+    address = page.run(f"{LIVE} canvas').toDataURL('image/png')")
+    return read_picture(base64.b64decode(address.partition(",")[2])).rgb
 
-    height, width = rgb.shape[:2]
-    planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420).tobytes()
-    with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{width} H{height} F15:1 Ip A1:1 C420jpeg\n".encode())
-        for _ in range(frames):
-            file.write(b"FRAME\n" + planes)
+
+def parts(picture):
+    """Mean colour of the face, of the chest and of the background of the film's person."""
+    return [picture[rows, columns].mean((0, 1)) for rows, columns in (
+        (slice(80, 150), slice(290, 330)),
+        (slice(300, 420), slice(290, 400)),
+        (slice(20, 460), slice(4, 50)),
+    )]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def page(served, tmp_path_factory):
+    """The demo in a browser whose camera shows the example person, swaying."""
+    folder = tmp_path_factory.mktemp("chromium")
+    film(folder / "camera.y4m", read_picture(EXAMPLE_PERSON).rgb)
+    with chromium(folder / "profile", *camera(folder / "camera.y4m")) as tab:
+        tab.size(1280, 900)
+        tab.open(served.url)
+        start(tab)
+        tab.until(f"/^[0-9]+ fps, [0-9]+ ms$/.test({READOUT})")
+        yield tab
+        assert tab.console == []
 
 
 @pytest.mark.slow
-def test_camera_is_dressed_live_in_a_browser(served, browser_page):
-    foreign = []
-    browser_page.on(
-        "request",
-        lambda r: None if r.url.startswith((served.url, "data:", "blob:")) else foreign.append(r),
+def test_camera_is_dressed_live(page):
+    tall = cv2.resize(read_picture(EXAMPLE_PERSON).rgb, (480, 480))
+    still = cv2.copyMakeBorder(tall, 0, 0, 80, 80, cv2.BORDER_CONSTANT, value=(96, 96, 96))
+    before, after = parts(still), parts(shown(page))
+    face, chest, ground = (np.abs(a - b).max() for a, b in zip(before, after, strict=True))
+    assert ground < 5 and face < 25 < 40 < chest
+
+
+@pytest.mark.slow
+def test_garment_is_switched_while_the_camera_runs(page):
+    for index, photo in enumerate(offered_garments()[:3]):
+        before = shown(page)
+        page.run(f"document.querySelectorAll('#gallery button.thumbnail-item')[{index}].click()")
+        page.until(f"{WORN} === 'Wearing: {photo.name}'")
+        if index:
+            wait_until(lambda old=before: chest_moved(old, shown(page)), 60)
+
+
+def chest_moved(before, after):
+    return np.abs(parts(before)[1] - parts(after)[1]).max() > 15
+
+
+@pytest.mark.slow
+def test_views_and_snapshot(page):
+    for view, size in (("flow", [192, 256]), ("mask", [192, 256]), ("both", [640, 480])):
+        page.run(f"{LIVE} .views [value={view}]').click()")
+        page.until(f"(c => c.width === {size[0]} && c.height === {size[1]})({LIVE} canvas'))")
+    assert page.run(f"{LIVE} video').offsetWidth === {LIVE} canvas').offsetWidth")
+    page.run(f"{LIVE} .snap').click()")
+    page.until(f"{LIVE} .kept img').naturalWidth === 640")
+    assert page.run(f"{LIVE} .save').href").startswith("blob:")
+    page.run(f"{LIVE} .views [value=dressed]').click()")
+
+
+@pytest.mark.slow
+def test_fits_a_phone_and_a_finger(page):
+    page.size(390, 844, phone=True)
+    page.until(f"{LIVE}').offsetWidth < 390")
+    assert page.run("document.documentElement.scrollWidth") <= 390
+    small = f"[...{LIVE}').querySelectorAll('button')].filter(b => b.offsetHeight < 40).length"
+    assert page.run(small) == 0
+    page.size(1280, 900)
+
+
+@pytest.mark.slow
+def test_photo_is_dressed_in_the_other_tab(page, tmp_path):
+    page.run(
+        "[...document.querySelectorAll('[role=tab]')].find(t => t.innerText === 'Photo').click()"
     )
-    browser_page.goto(served.url)
-    browser_page.locator("#camera [title='grant webcam access'] button").click()
-    browser_page.locator("#camera button").filter(has_text="Record").click()
-    shown = browser_page.locator("#shown img")
-    status = browser_page.locator("#live-status")
-    first = shown.get_attribute("src", timeout=60_000)
-    status.get_by_text("pictures/s").wait_for(timeout=30_000)
-    for index, photo in enumerate(offered_garments()[:3]):  # switching does not stop the stream
-        browser_page.locator("#gallery button.thumbnail-item").nth(index).click()
-        browser_page.locator("#worn").get_by_text(photo.name).wait_for(timeout=30_000)
-        browser_page.wait_for_function(
-            "old => document.querySelector('#shown img').src !== old", arg=first, timeout=30_000
-        )
-        first = shown.get_attribute("src")
-    browser_page.locator("#snap").click()
-    browser_page.locator("#snapshot img").wait_for(timeout=30_000)
-    assert not foreign
+    page.until(f"{LIVE}').dataset.on === 'false'")  # the camera is off where nobody looks
+    page.until("!!document.querySelector('#example')")
+    page.run("document.querySelector('#example').click()")
+    page.until("/512 × 512 pixels/.test(document.querySelector('#photo-status').innerText)")
+    page.until("document.querySelector('#result img').naturalWidth === 512")
+    page.until("document.querySelectorAll('#layers img').length === 4")
 
 
 @pytest.mark.slow
-def test_photo_is_dressed_in_a_browser(served, browser_page, tmp_path):
-    save_image(tmp_path / "person.jpg", PERSON)
-    browser_page.set_viewport_size({"width": 390, "height": 844})  # a phone
-    browser_page.goto(served.url)
-    browser_page.get_by_role("tab", name="Photo").click()
-    browser_page.locator("#person input[type=file]").set_input_files(tmp_path / "person.jpg")
-    browser_page.locator("#photo-status").get_by_text("500 × 600 pixels").wait_for(timeout=60_000)
-    size = browser_page.locator("#result img").evaluate("i => [i.naturalWidth, i.naturalHeight]")
-    assert size == [500, 600]
-    assert browser_page.locator("#layers img").count() == 4
-    assert browser_page.evaluate("document.documentElement.scrollWidth") <= 390
+def test_says_why_there_is_no_camera(served, tmp_path):
+    with chromium(tmp_path / "profile") as tab:
+        tab.open(served.url)
+        start(tab)
+        status = f"{LIVE} .status')"
+        tab.until(f"{status}.dataset.kind === 'error'")
+        said = tab.run(f"{status}.textContent")
+        assert "amera" in said and "Photos work without" in said
+        assert tab.run(f"{LIVE} .start').disabled") is False

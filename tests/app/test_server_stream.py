@@ -8,6 +8,7 @@ import pytest
 
 from app.engine import EngineLimits
 from app.engine.live import Live
+from app.layers import LAYERS, layer_pictures
 from dmvton.image_io import Limits
 from tests.fake_pair import person_picture
 from tests.serving import (
@@ -110,6 +111,7 @@ def test_settings_change_in_the_middle(socket, address):
     assert answer == {
         "type": "set",
         "garment": garment_id(address, other),
+        "view": "dressed",
         "format": "webp",
         "quality": 50,
         "label": True,
@@ -118,6 +120,20 @@ def test_settings_change_in_the_middle(socket, address):
     assert hear(socket)["garment"] == answer["garment"]
     data = socket.recv(20)
     assert data[8:12] == b"WEBP" and np.abs(decoded(data).astype(int) - before).max() > 50
+
+
+def test_layers_are_shown_in_place_of_the_result(socket, fake_tryon):
+    alone = Live(fake_tryon)
+    alone.garment = fake_tryon.garment(GARMENT)
+    for view in LAYERS:
+        socket.send(json.dumps({"type": "set", "view": view}))
+        assert hear(socket)["view"] == view
+        message, picture = exchange(socket, PERSON)
+        wanted = layer_pictures(alone.step(PERSON).result)[view]
+        np.testing.assert_array_equal(picture, wanted)
+        assert (message["width"], message["height"]) == (192, 256)
+        np.testing.assert_array_equal(exchange(socket, NOBODY)[1], NOBODY)
+        alone.step(NOBODY)
 
 
 def test_newest_frame_wins(address, monkeypatch):
@@ -164,6 +180,7 @@ def test_frame_before_any_garment_is_told_what_to_do(address):
         ('{"type": "set", "garment": {"a": 1}}', "unknown-garment"),
         ('{"type": "set", "garment": "g-0"}', "unknown-garment"),
         ('{"type": "set", "format": "gif"}', "unusable-option"),
+        ('{"type": "set", "view": "all"}', "unusable-option"),
         ('{"type": "set", "quality": 1e99}', "unusable-option"),
         (b"", "unusable-picture"),
         (b"\xff\xd8\xff\xe0", "unusable-picture"),

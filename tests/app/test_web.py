@@ -14,7 +14,7 @@ from app.web import runtime_package
 from app.web.build import build
 from app.web.serve import server_of
 from dmvton.errors import DmvtonError
-from tests.chromium import chromium
+from tests.chromium import camera, chromium, film
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Grey levels, averaged over the picture. The page's bilinear and area sums are exact where OpenCV's
@@ -58,29 +58,13 @@ def served(site):
 def page(site, tmp_path_factory):
     """The page, ready, in a browser whose camera shows the example person swaying."""
     folder = tmp_path_factory.mktemp("chromium")
-    film(folder / "camera.y4m")
-    camera = (
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={folder / 'camera.y4m'}",
-    )
-    with served(site) as address, chromium(folder / "profile", *camera) as tab:
+    film(folder / "camera.y4m", np.array(Image.open(EXAMPLES / "person_astronaut.jpg")), 12, 15)
+    switches = camera(folder / "camera.y4m")
+    with served(site) as address, chromium(folder / "profile", *switches) as tab:
         tab.open(address + QUERY)
         tab.until(READY)
         yield tab
         assert tab.console == []
-
-
-def film(path, frames=12):
-    """A Y4M file of 640 x 480."""
-    person = cv2.resize(cv2.imread(str(EXAMPLES / "person_astronaut.jpg")), (480, 480))
-    with path.open("wb") as file:
-        file.write(b"YUV4MPEG2 W640 H480 F15:1 Ip A1:1 C420jpeg\n")
-        for k in range(frames):
-            frame = np.full((480, 640, 3), 96, np.uint8)
-            x = 80 + round(20 * np.sin(2 * np.pi * k / frames))
-            frame[:, x : x + 480] = person
-            file.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420).tobytes())
 
 
 def picture(data):
