@@ -22,6 +22,7 @@ FORMATS = {
     "fp8": Format("export.commands:fp8", "the same in 8-bit floats, for GPUs from SM89 on"),
     "lowbit": Format("export.lowbit.command:lowbit", "1 to 8 bits a weight, a small download"),
     "tensorrt": Format("export.trt.commands:tensorrt", "TensorRT engines, made without a GPU"),
+    "triton": Format("export.triton_repository:triton", "a repository for Triton Inference Server"),
     "ncnn": Format("export.mobile.commands:ncnn", "Android, iOS and small computers"),
     "litert": Format("export.mobile.commands:litert", "Android, formerly TensorFlow Lite"),
     "executorch": Format("export.mobile.commands:executorch", "PyTorch's runtime for phones"),
