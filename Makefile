@@ -8,7 +8,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # Without litert and executorch, whose tests skip then: a gigabyte more, most of it jax, transformers
 # and compilers. The others are 0.6 GB beside the 5 GB of torch.
-EXTRAS := train,synth,export,tensorrt,mobile,openvino,app,serve,dev
+EXTRAS := train,synth,export,tensorrt,mobile,openvino,app,serve,scale,dev
 
 PERSON  ?= $(firstword $(wildcard examples/person.jpg examples/person_astronaut.jpg))
 GARMENT ?= $(firstword $(wildcard examples/garment.jpg examples/garment_striped.jpg))

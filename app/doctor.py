@@ -28,6 +28,7 @@ _EXTRAS = {
     "litert": ("litert_torch", "ai_edge_litert"),
     "executorch": ("executorch",),
     "app": ("gradio", "av", "fastapi", "uvicorn", "websockets", "prometheus_client"),
+    "scale": ("ray", "fastapi", "python_multipart", "prometheus_client"),
     "serve": ("fastapi", "uvicorn", "websockets", "python_multipart", "prometheus_client"),
 }
 # Extras of single formats of `dmvton export`, beside the extra export.

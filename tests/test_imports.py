@@ -50,6 +50,7 @@ OPTIONAL = (
     "matplotlib",
     "pandas",
     "gradio",
+    "ray",
     "uvicorn",
     "ncnn",
     "pnnx",

@@ -36,28 +36,36 @@ class Door:
         self.closing.set()
 
     def encoding(self, fields: dict[str, str], default: Encoding) -> Encoding:
-        """How a client wants its result, within what the server allows.
+        """As ``chosen_encoding``."""
+        return chosen_encoding(fields, default, self.settings)
 
-        Args:
-            fields: ``format``, ``quality`` and ``label``, as far as they were sent.
-            default: what holds where they were not.
 
-        Raises:
-            Problem: an option has a value that is not allowed.
-            UsageError: likewise.
-        """
-        quality = fields.get("quality", str(default.quality))
-        if not (quality.isascii() and quality.isdigit() and len(quality) <= 3):
-            raise Problem(422, "unusable-option", f"got quality {quality!r:.40}; use 1 to 100")
-        label = fields.get("label", str(default.label).lower())
-        if label not in ("true", "false"):
-            raise Problem(422, "unusable-option", f"got label {label!r:.40}; use true or false")
-        return Encoding(
-            format=fields.get("format", default.format),
-            quality=int(quality),
-            label=label == "true" or self.settings.label,
-            provenance=self.settings.provenance,
-        )
+def chosen_encoding(
+    fields: dict[str, str], default: Encoding, settings: ServerSettings
+) -> Encoding:
+    """How a client wants its result, within what the server allows.
+
+    Args:
+        fields: ``format``, ``quality`` and ``label``, as far as they were sent.
+        default: what holds where they were not.
+        settings: of the server.
+
+    Raises:
+        Problem: an option has a value that is not allowed.
+        UsageError: likewise.
+    """
+    quality = fields.get("quality", str(default.quality))
+    if not (quality.isascii() and quality.isdigit() and len(quality) <= 3):
+        raise Problem(422, "unusable-option", f"got quality {quality!r:.40}; use 1 to 100")
+    label = fields.get("label", str(default.label).lower())
+    if label not in ("true", "false"):
+        raise Problem(422, "unusable-option", f"got label {label!r:.40}; use true or false")
+    return Encoding(
+        format=fields.get("format", default.format),
+        quality=int(quality),
+        label=label == "true" or settings.label,
+        provenance=settings.provenance,
+    )
 
 
 def door_of(connection: HTTPConnection) -> Door:

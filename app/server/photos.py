@@ -16,8 +16,8 @@ from app.server.problems import Problem
 from dmvton.garment import Garment
 
 router = APIRouter(prefix="/v1")
-_PICTURES = ("person", "garment")
-_OPTIONS = ("format", "quality", "label", "garment_id")
+PICTURES = ("person", "garment")
+OPTIONS = ("format", "quality", "label", "garment_id")
 
 
 @router.post("/garments", status_code=201, **describe.GARMENTS)
@@ -25,8 +25,8 @@ async def add_garment(request: Request) -> JSONResponse:
     """Take in a garment photo and keep what the network makes of it, for photos and streams."""
     door = door_of(request)
     async with received(request, door.settings, door.budget) as body:
-        fields = await asyncio.to_thread(_fields, request, body, door.settings.max_parts)
-        _only(fields, ("garment",))
+        fields = await asyncio.to_thread(fields_of, request, body, door.settings.max_parts)
+        only(fields, ("garment",))
         key, garment = await _garment(door, request, fields)
     height, width = garment.photo.image.shape[:2]
     return JSONResponse({"id": key, "width": width, "height": height}, 201)
@@ -37,11 +37,11 @@ async def try_on(request: Request) -> Response:
     """Dress the person in a photo."""
     door = door_of(request)
     async with received(request, door.settings, door.budget) as body:
-        fields = await asyncio.to_thread(_fields, request, body, door.settings.max_parts)
-        _only(fields, _PICTURES + _OPTIONS)
+        fields = await asyncio.to_thread(fields_of, request, body, door.settings.max_parts)
+        only(fields, PICTURES + OPTIONS)
         if not fields.get("person"):
             raise Problem(400, "bad-request", "the field 'person' is missing: a photo of a person")
-        options = {name: fields[name] for name in _OPTIONS if name in fields}
+        options = {name: fields[name] for name in OPTIONS if name in fields}
         encoding = door.encoding(options, Encoding())
         key, garment = await _garment(door, request, fields)
         dressed = await asyncio.wrap_future(door.engine.photo(fields["person"], garment, encoding))
@@ -63,19 +63,23 @@ async def _garment(door: Door, request: Request, fields: dict[str, Any]) -> tupl
     return await asyncio.wrap_future(door.engine.garment(photo, request.state.owner))
 
 
-def _fields(request: Request, body: bytes, max_parts: int) -> dict[str, Any]:
-    """The request's fields: pictures as bytes, options as strings."""
+def fields_of(request: Request, body: bytes, max_parts: int) -> dict[str, Any]:
+    """The request's fields: pictures as bytes, options as strings.
+
+    Raises:
+        Problem: it is of another type, or malformed.
+    """
     kind, options = content_type(request)
     if kind == "multipart/form-data" and "boundary" in options:
         parts = form_fields(body, options["boundary"], max_parts)
         return {
-            name: value if name in _PICTURES else value.decode("utf-8", "replace")
+            name: value if name in PICTURES else value.decode("utf-8", "replace")
             for name, value in parts.items()
         }
     if kind == "application/json":
         values = {name: value for name, value in json_fields(body).items() if value is not None}
         return {
-            name: from_base64(value, name) if name in _PICTURES else _text(value)
+            name: from_base64(value, name) if name in PICTURES else _text(value)
             for name, value in values.items()
         }
     detail = f"got a body of type {kind!r:.60}; send multipart/form-data or application/json"
@@ -86,7 +90,12 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _only(fields: dict[str, Any], known: tuple[str, ...]) -> None:
+def only(fields: dict[str, Any], known: tuple[str, ...]) -> None:
+    """Refuse a field that is not known.
+
+    Raises:
+        Problem: there is one.
+    """
     for name in fields:
         if name not in known:
             detail = f"unknown field {name!r:.40}; expected {', '.join(known)}"

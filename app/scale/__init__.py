@@ -1,0 +1,1 @@
+"""The server on many cores and machines, as an application of Ray Serve."""
