@@ -86,15 +86,18 @@ async def _capacity(
     say: Callable[[str], None],
 ) -> int:
     """How many streams get their frames, all but one in twenty: searched from a guess on."""
-    kept: dict[int, bool] = {0: True}
-    while not kept.get(streams, False) or streams + 1 not in kept:
-        streams += 1 if kept.get(streams, False) else -1 if streams in kept else 0
+    fits: dict[int, bool] = {}
+    while True:
         tally, _ = await load(server, frames, streams, config.seconds, rate, stagger=True)
         found = tally.report(config.seconds, streams) | {"rate": rate}
         report.setdefault("paced", []).append(found)
         say(f"{streams} streams at {rate:g} frames/s: {found}")
-        kept[streams] = found["fps_each"] >= 0.95 * rate
-    return streams
+        fits[streams] = found["fps_each"] >= 0.95 * rate
+        if fits[streams] and fits.get(streams + 1) is False:
+            return streams
+        if not fits[streams] and (streams == 1 or fits.get(streams - 1)):
+            return streams - 1
+        streams += 1 if fits[streams] else -1
 
 
 async def _overload(

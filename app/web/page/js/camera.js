@@ -79,11 +79,13 @@ export class Camera {
   async #loop(run) {
     const ends = [];
     while (run === this.#run) {
-      await this.#newFrame();
+      const takenAt = await this.#newFrame();
       if (run !== this.#run) return;
       const { image, person, ms } = await this.#engine.frame(this.#garment(), this.#grab());
       if (run !== this.#run) return;
       show(this.#canvas, image);
+      requestAnimationFrame(() => this.#canvas.dispatchEvent(
+        new CustomEvent("shown", { detail: { age: performance.now() - takenAt } })));
       ends.push(performance.now());
       if (ends.length > 20) ends.shift();
       const fps = ends.length > 1 ? (ends.length - 1) * 1000 / (ends.at(-1) - ends[0]) : 0;
@@ -91,11 +93,12 @@ export class Camera {
     }
   }
 
-  /** Waits until the camera has a frame that was not seen yet; older ones are never kept. */
+  /** Waits for a frame that was not seen yet, and tells when it was taken; older ones are never kept. */
   #newFrame() {
     return new Promise((resolve) => {
-      if (this.#video.requestVideoFrameCallback) this.#video.requestVideoFrameCallback(resolve);
-      else requestAnimationFrame(resolve);
+      const seen = (now, about) => resolve(about?.captureTime ?? now);
+      if (this.#video.requestVideoFrameCallback) this.#video.requestVideoFrameCallback(seen);
+      else requestAnimationFrame(seen);
     });
   }
 
