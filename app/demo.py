@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from app.arguments import Parser
+from app.https import add_options, pair_of
 from dmvton.errors import UsageError
 
 PORT = 7860
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     if args.threads is not None and args.threads < 1:
         raise UsageError(f"got --threads {args.threads}; use 1 or more, or leave it out")
+    pair = pair_of(args)
     check_address(args.host, args.port)
     # A worker is one thread: before numpy is imported, its BLAS must hear that too.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -31,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         cv2.setNumThreads(1)
         app = application(TryOn.load(args.weights, args.threads or 1))
-        _announce(args.host, args.port)
-        server_of(app, args.host, args.port, "warning").run()
+        _announce("https" if pair else "http", args.host, args.port)
+        server_of(app, args.host, args.port, "warning", pair).run()
     return 0
 
 
@@ -44,6 +46,7 @@ def _parser() -> Parser:
         help="address to listen on; 0.0.0.0 lets other devices in (default: this computer only)",
     )
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"(default: {PORT})")
+    add_options(parser)
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the network")
     parser.add_argument(
         "--weights", metavar="DIR", help="network to use instead of the packaged one"
@@ -93,11 +96,11 @@ def private_cache() -> Iterator[str]:
         yield folder
 
 
-def _announce(host: str, port: int) -> None:
-    print(f"dmvton demo: http://{host}:{port}  (Ctrl-C ends it)", flush=True)
-    if host not in ("127.0.0.1", "localhost", "::1"):
+def _announce(scheme: str, host: str, port: int) -> None:
+    print(f"dmvton demo: {scheme}://{host}:{port}  (Ctrl-C ends it)", flush=True)
+    if scheme == "http" and host not in ("127.0.0.1", "localhost", "::1"):
         print(
             "Other devices reach it at this computer's address. Their browsers give the page a "
-            "camera only over https: put it behind a proxy that speaks https.",
+            "camera only over https: give --cert and --key, or put it behind a proxy for that.",
             flush=True,
         )

@@ -58,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("extras")
     for extra in _EXTRAS:
         print(f"  {extra:11}{_extra_state(extra)}")
-    print("phones: browsers give a camera only to pages over https; see docs/SERVING.md")
+    print("phones: browsers give a camera only to pages over https: dmvton demo --host 0.0.0.0")
+    print("  --cert PEM --key PEM, or a proxy; docs/SERVING.md says how to get a certificate")
     return 0 if sound else 1
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from app.arguments import Parser
+from app.https import add_options, pair_of
 from dmvton.errors import UsageError
 
 PORT = 8000
@@ -23,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(
                 f"got --cors-origin {origin!r}; use scheme, host and port, as https://shop.example"
             )
+    pair = pair_of(args)
     # A worker is one thread: before numpy is imported, its BLAS must hear that too.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import cv2
@@ -49,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         EngineLimits(streams=args.streams),
         args.workers,
     )
-    server_of(app, args.host, args.port).run()
+    server_of(app, args.host, args.port, pair=pair).run()
     return 0
 
 
@@ -61,6 +63,7 @@ def _parser() -> Parser:
         help="address to listen on; 0.0.0.0 lets other devices in (default: this computer only)",
     )
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"(default: {PORT})")
+    add_options(parser)
     parser.add_argument(
         "--workers", type=int, metavar="N", help="frames worked on at a time (default: cores)"
     )

@@ -34,11 +34,11 @@ def application(tryon, settings=None, limits=None, workers=2):
 
 
 @contextmanager
-def served(app):
+def served(app, pair=None):
     """Serve an application; gives host:port."""
     from app.server.protocol import server_of
 
-    server = server_of(app, "127.0.0.1", 0, "error")
+    server = server_of(app, "127.0.0.1", 0, "error", pair)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -7,6 +7,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from app.https import Pair
 from app.server.door import Door
 from app.server.settings import ServerSettings
 
@@ -132,8 +133,11 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def server_of(app: Any, host: str, port: int, log_level: str = "info") -> Server:
-    """A server for an application of ``create_app``."""
+def server_of(
+    app: Any, host: str, port: int, log_level: str = "info", pair: Pair | None = None
+) -> Server:
+    """A server for an application of ``create_app``; with a certificate and its key for https."""
+    cert, key = pair or (None, None)
     door: Door = app.state.door
     settings = door.settings
 
@@ -156,5 +160,7 @@ def server_of(app: Any, host: str, port: int, log_level: str = "info") -> Server
         server_header=False,
         access_log=False,
         log_level=log_level,
+        ssl_certfile=cert,
+        ssl_keyfile=key,
     )
     return Server(config, door)

@@ -4,13 +4,13 @@ A small static server for one's own devices; any host of static files does as we
 """
 
 import functools
-import ssl
 import sys
 from collections.abc import Sequence
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from app.arguments import Parser
+from app.https import add_options, context_of, pair_of
 from app.web.build import RECORD
 from dmvton.errors import DmvtonError, UsageError
 
@@ -111,13 +111,10 @@ def server_of(
         ) from error
     if pair is not None:
         try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*pair)
-        except OSError as error:  # ssl.SSLError is one
+            context = context_of(pair)
+        except UsageError:
             server.server_close()
-            raise UsageError(
-                f"{pair[0]}, {pair[1]}: no usable certificate and key ({error}); give PEM files"
-            ) from error
+            raise
         # The handshake is left to the connection's own thread: a silent client holds up nobody.
         server.socket = context.wrap_socket(
             server.socket, server_side=True, do_handshake_on_connect=False
@@ -131,13 +128,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", metavar="DIR", help="as app.web.build made it")
     parser.add_argument("--host", default="127.0.0.1", help="(default: this computer only)")
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"(default: {PORT})")
-    parser.add_argument("--cert", metavar="PEM", help="certificate, to serve https")
-    parser.add_argument("--key", metavar="PEM", help="its key")
+    add_options(parser)
     try:
         args = parser.parse_args(argv)
-        if (args.cert is None) != (args.key is None):
-            raise UsageError("got one of --cert and --key; give both, or neither for http")
-        pair = (args.cert, args.key) if args.cert else None
+        pair = pair_of(args)
         server = server_of(Path(args.folder), args.host, args.port, pair)
     except DmvtonError as error:
         print("dmvton: error:", " ".join(str(error).split()), file=sys.stderr)

@@ -206,6 +206,8 @@ def test_example_person_can_be_used(events):
         (["--port", "0"], "--port 0"),
         (["--port", "99999"], "--port 99999"),
         (["--threads", "0"], "--threads 0"),
+        (["--cert", "cert.pem"], "one of --cert and --key"),
+        (["--cert", __file__, "--key", __file__], "no usable certificate"),
         (["--host", "nowhere.invalid"], "cannot listen on nowhere.invalid"),
     ],
 )

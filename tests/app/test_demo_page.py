@@ -3,6 +3,8 @@
 import base64
 import http.client
 import re
+import shutil
+import subprocess
 from types import SimpleNamespace
 
 import cv2
@@ -214,3 +216,23 @@ def test_says_why_there_is_no_camera(served, tmp_path):
         said = tab.run(f"{status}.textContent")
         assert "amera" in said and "Photos work without" in said
         assert tab.run(f"{LIVE} .start').disabled") is False
+
+
+@pytest.mark.slow
+def test_camera_is_dressed_over_https(real_tryon, tmp_path, monkeypatch):
+    """With a certificate of one's own, at an address that is not this computer's own name."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    pair = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=try-on"]
+    subprocess.run([*made, "-out", pair[0], "-keyout", pair[1]], check=True, capture_output=True)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    film(tmp_path / "camera.y4m", read_picture(EXAMPLE_PERSON).rgb)
+    switches = (*camera(tmp_path / "camera.y4m"), "--ignore-certificate-errors")
+    switches += ("--host-resolver-rules=MAP try.example 127.0.0.1",)
+    with serving(application(real_tryon), pair) as address:
+        port = address.split(":")[1]
+        with chromium(tmp_path / "profile", *switches) as tab:
+            tab.open(f"https://try.example:{port}/")
+            start(tab)
+            tab.until(f"/^[0-9]+ fps, [0-9]+ ms$/.test({READOUT})")
