@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.protocol import State
 
 from benchmarks.serve_process import Server
 from dmvton.image_io import read_picture
@@ -133,6 +134,8 @@ async def run_stream(
                 async with asyncio.timeout(5):
                     while number - 1 in sent:  # the last frame is never dropped
                         await asyncio.sleep(0.01)
+        if made.state is State.CLOSED:
+            await hearing  # it hears why
         hearing.cancel()
         await asyncio.gather(hearing, return_exceptions=True)
         return True

@@ -13,6 +13,7 @@ const REASONS = {
 export class Camera {
   #engine; #canvas; #report; #garment; #video = document.createElement("video");
   #source = document.createElement("canvas"); #stream = null; #facing = "user"; #run = 0;
+  #fresh = null; #wake = null;
 
   /**
    * @param engine to dress with
@@ -56,6 +57,8 @@ export class Camera {
       throw new TryOnError("no-camera", REASONS[error.name] ?? `No camera (${error.message}).`);
     }
     await this.#engine.reset();
+    this.#fresh = null;
+    this.#watch(run);
     this.#loop(run).catch((error) => {
       if (run !== this.#run) return;
       this.stop();
@@ -65,6 +68,7 @@ export class Camera {
 
   stop() {
     this.#run++;
+    this.#wake?.();
     this.#stream?.getTracks().forEach((track) => track.stop());
     this.#stream = this.#video.srcObject = null;
   }
@@ -93,13 +97,24 @@ export class Camera {
     }
   }
 
-  /** Waits for a frame that was not seen yet, and tells when it was taken; older ones are never kept. */
-  #newFrame() {
-    return new Promise((resolve) => {
-      const seen = (now, about) => resolve(about?.captureTime ?? now);
-      if (this.#video.requestVideoFrameCallback) this.#video.requestVideoFrameCallback(seen);
-      else requestAnimationFrame(seen);
-    });
+  /** Notes when the camera's newest frame was taken. */
+  #watch(run) {
+    const seen = (now, about) => {
+      if (run !== this.#run) return;
+      this.#fresh = about?.captureTime ?? now;
+      this.#wake?.();
+      this.#watch(run);
+    };
+    if (this.#video.requestVideoFrameCallback) this.#video.requestVideoFrameCallback(seen);
+    else requestAnimationFrame(seen);
+  }
+
+  /** Waits for a frame that was not dressed yet, and tells when it was taken; older ones are never kept. */
+  async #newFrame() {
+    if (this.#fresh === null) await new Promise((resolve) => { this.#wake = resolve; });
+    const takenAt = this.#fresh;
+    this.#fresh = this.#wake = null;
+    return takenAt;
   }
 
   #grab() {
