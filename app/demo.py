@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from app.arguments import Parser
 from app.https import add_options, pair_of
@@ -32,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from dmvton.tryon import TryOn
 
         cv2.setNumThreads(1)
-        app = application(TryOn.load(args.weights, args.threads or 1))
+        site = Path(args.site) if args.site else None
+        app = application(TryOn.load(args.weights, args.threads or 1), site=site)
         _announce("https" if pair else "http", args.host, args.port)
         server_of(app, args.host, args.port, "warning", pair).run()
     return 0
@@ -47,6 +49,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"(default: {PORT})")
     add_options(parser)
+    parser.add_argument(
+        "--site", metavar="DIR", help="also serve the on-device page built there, at /device/"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the network")
     parser.add_argument(
         "--weights", metavar="DIR", help="network to use instead of the packaged one"

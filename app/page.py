@@ -1,5 +1,6 @@
 """The demo's page: garments beside two tabs, one for the camera and one for photos."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -15,6 +16,7 @@ from app.server.application import create_app
 from app.server.settings import ServerSettings
 from app.session import Sessions
 from app.uploads import UploadRoom
+from app.web.mount import DevicePage
 from dmvton.tryon import TryOn
 
 STREAMS = 4  # cameras served at a time; further ones try again until one stops
@@ -50,16 +52,22 @@ class _Photo(NamedTuple):
     layers: gr.Gallery
 
 
-def application(tryon: TryOn, workers: int | None = None) -> FastAPI:
+def application(tryon: TryOn, workers: int | None = None, site: Path | None = None) -> FastAPI:
     """The page and the engine's own routes, in one process.
 
     Args:
         tryon: loaded with one thread a worker.
         workers: threads of the engine; None is the cores that this process may use.
+        site: a built on-device page, to be served at /device/.
+
+    Raises:
+        UsageError: no page was built there.
     """
     settings = ServerSettings(drain_s=_DRAIN_S)
     app = create_app(tryon, settings, EngineLimits(streams=STREAMS), workers)
     app.mount("/live", StaticFiles(directory=STATIC / "live"))
+    if site is not None:
+        app.mount("/device", DevicePage(site))
     gr.mount_gradio_app(app, build(app.state.door.engine), path="/", **_options())
     app.add_middleware(UploadRoom)
     app.add_middleware(BodyLimit, limit=_REQUEST_LIMIT)

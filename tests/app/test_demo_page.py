@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from app.gallery import EXAMPLE_PERSON, offered_garments
+from app.web.build import RECORD
+from dmvton.errors import UsageError
 from dmvton.image_io import read_picture
 from tests.chromium import camera, chromium, film
 from tests.fake_pair import person_picture
@@ -38,7 +40,10 @@ def served(real_tryon, tmp_path_factory):
         patch.setenv("GRADIO_TEMP_DIR", str(folder))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        app = application(real_tryon)
+        site = tmp_path_factory.mktemp("site")
+        (site / RECORD).write_text("{}")
+        (site / "index.html").write_text("<p>on the device")
+        app = application(real_tryon, site=site)
         with serving(app) as address:
             wait_until(lambda: app.state.door.ready, 60)
             yield SimpleNamespace(url=f"http://{address}/", folder=folder, app=app)
@@ -99,6 +104,20 @@ def test_engine_and_page_are_one_process(served):
     assert httpx.get(served.url + "readyz", trust_env=False).json()["status"] == "ready"
     assert "LiveView" in httpx.get(served.url + "live/main.js", trust_env=False).text
     assert httpx.get(served.url + "live/../demo.css", trust_env=False).status_code == 404
+
+
+def test_on_device_page_is_served_beside_it(served):
+    page = httpx.get(served.url + "device/", trust_env=False)
+    assert page.text == "<p>on the device"
+    assert page.headers["cross-origin-embedder-policy"] == "require-corp"
+    assert "connect-src 'self'" in page.headers["content-security-policy"]
+    assert httpx.get(served.url + "device/no", trust_env=False).status_code == 404
+    assert "content-security-policy" not in httpx.get(served.url, trust_env=False).headers
+
+
+def test_site_that_was_not_built_is_refused(fake_tryon, tmp_path):
+    with pytest.raises(UsageError, match="app.web.build"):
+        application(fake_tryon, workers=1, site=tmp_path)
 
 
 def test_huge_requests_are_refused(served):
