@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from dmvton.errors import MissingExtraError
 from pose_synth.bodybank import make_body
 from pose_synth.build import BuildConfig, build
 from pose_synth.landmarks import BANK as LANDMARKS
@@ -21,8 +22,12 @@ def landmarks(data: Path, out: Path = LANDMARKS, steps: int = 550, seed: int = 0
         steps: of training, 24 pictures each; 550 take two minutes of one core.
         seed: of the training.
     """
-    from pose_synth.learn import find_all  # needs torch, which the other commands do not
-
+    try:
+        from pose_synth.learn import find_all
+    except ImportError as error:  # the other commands do without torch
+        raise MissingExtraError(
+            f"`dmvton synth landmarks` needs torch ({error}); pip install '.[synth,train]'"
+        ) from error
     find_all(data, out, steps, seed)
 
 

@@ -25,6 +25,7 @@ from pose_synth.strips import fill_nearest
 from pose_synth.worn import torso_frame
 
 DISTANCE = 60.0  # metres to the camera: almost without perspective, as the bodies were fitted
+LOOSE = (0.012, 0.03, 0.05)  # metres by which the hem stands off, until the old top is covered
 BELT = 0.5  # torso lengths under the shoulders; accessories further down are belts
 SIDES = ((12, 14, 16), (11, 13, 15))  # BlazePose's shoulder, elbow, wrist
 
@@ -171,20 +172,17 @@ class OverlayGenerator:
         """The photo with the garment over it: picture, mask, flow and parsing."""
         over = in_front(base)
         light = shading(base.image, garment_layers(base), self.recipe.shading)
-        for loose in (0.012, 0.03, 0.05):
-            picture = self._render(scene, dressing, camera, base, loose)
+        zoom = self.recipe.supersampling
+        size = (CANVAS[0] * zoom, CANVAS[1] * zoom)
+        behind = cv2.resize(base.image, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
+        scene.bare = None  # another photo may have lain behind before
+        for loose in LOOSE:
+            picture = scene.picture(dressing, camera, behind, zoom, loose)
             cloth = (picture.garment > 0.5) & ~over
             left = base.region & ~cloth & ~over
             if left.sum() <= self.recipe.max_left * base.region.sum():
                 return _compose(base, picture, light, over, left)
         raise Rejected
-
-    def _render(self, scene: Scene, dressing: Dressing, camera: Camera, base: Outfit, loose: float):
-        zoom = self.recipe.supersampling
-        size = (CANVAS[0] * zoom, CANVAS[1] * zoom)
-        behind = cv2.resize(base.image, size, interpolation=cv2.INTER_LINEAR).astype(np.float32)
-        scene.bare = None  # another photo or another cut may lie behind
-        return scene.picture(dressing, camera, behind, zoom, loose)
 
 
 def _compose(base: Outfit, picture: Picture, light: np.ndarray, over: np.ndarray, left: np.ndarray):

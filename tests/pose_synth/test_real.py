@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from pose_synth import split
+from pose_synth.build import shop_tops
 from pose_synth.ccp import ClothingCoParsing
-from pose_synth.garments import Garment, garment_paths, load_garments
+from pose_synth.garments import Garment, garment_paths, load_garments, load_rejects
 from pose_synth.labels import Parsing
+from pose_synth.landmarks import load_landmarks
 from pose_synth.outfit import outfit_of
 from pose_synth.persons import Person, load_persons
 from pose_synth.pose import PoseBank
-from pose_synth.recipe import Generator, Recipe
+from pose_synth.recipe import Generator, Recipe, is_long
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
@@ -72,3 +74,13 @@ def test_committed_keypoints_belong_to_these_photos(source):
             if score > 0.9:
                 assert 0 < points[[11, 12, 23, 24], 0].mean() < width
                 assert 0 < points[[11, 12, 23, 24], 1].mean() < height
+
+
+def test_found_landmarks_add_garments_and_the_reject_list_takes_some():
+    plain = {g.key: g for g in shop_tops(DATA, "val")}
+    learned = {g.key: g for g in shop_tops(DATA, "val", learned=True)}
+    added, gone = set(learned) - set(plain), set(plain) - set(learned)
+    assert len(added) >= 3 and gone <= set(load_rejects())
+    assert added <= set(load_landmarks())
+    assert np.mean([is_long(learned[k]) for k in added]) > 0.3
+    assert max(learned[k].misfit for k in added) < 0.15
