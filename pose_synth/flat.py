@@ -5,6 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from pose_synth.outlines import largest_contour
 from pose_synth.strips import (
     ARMPIT_ROW,
     SLEEVE_COLS,
@@ -20,40 +21,9 @@ CONTOUR_POINTS = 400
 SLOPING = 0.2  # height of a sloping cuff's corner over the line from armpit to cuff, of its length
 
 
-def grabcut_mask(image: np.ndarray, working_height: int = 240) -> np.ndarray:
-    """Garment mask (H, W) bool of a flat-lay photo (H, W, 3) BGR: GrabCut from a centre prior."""
-    scale = working_height / max(image.shape[:2])
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small = cv2.bilateralFilter(small, 5, 30, 5)
-    h, w = small.shape[:2]
-    trimap = np.full((h, w), cv2.GC_PR_BGD, np.uint8)
-    trimap[int(0.08 * h) : int(0.95 * h), int(0.06 * w) : int(0.94 * w)] = cv2.GC_PR_FGD
-    border = max(2, int(0.03 * min(h, w)))
-    trimap[:border] = trimap[:, :border] = trimap[:, -border:] = cv2.GC_BGD
-    trimap[-max(1, border // 3) :] = cv2.GC_BGD
-    trimap[int(0.35 * h) : int(0.6 * h), int(0.42 * w) : int(0.58 * w)] = cv2.GC_FGD
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)
-    cv2.grabCut(small, trimap, None, *models, 5, cv2.GC_INIT_WITH_MASK)
-    mask = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
-    outline = _largest_contour(mask)
-    filled = np.zeros_like(mask)
-    if outline is not None:
-        cv2.drawContours(filled, [outline], -1, 1, -1)
-    size = (image.shape[1], image.shape[0])
-    return cv2.resize(filled.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
-
-
-def _largest_contour(mask: np.ndarray) -> np.ndarray | None:
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return max(contours, key=cv2.contourArea) if contours else None
-
-
 def outline(mask: np.ndarray) -> np.ndarray:
     """Smoothed outline (400, 2) of the largest part, equal arc length, OpenCV's orientation."""
-    points = _largest_contour(mask.astype(np.uint8))[:, 0].astype(np.float64)
+    points = largest_contour(mask.astype(np.uint8))[:, 0].astype(np.float64)
     k = 15
     kernel = cv2.getGaussianKernel(2 * k + 1, 3)[:, 0]
     padded = np.vstack([points[-k:], points, points[:k]])

@@ -7,16 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pose_synth.flat import flat_mesh, grabcut_mask, mesh_iou
+from pose_synth.flat import flat_mesh, mesh_iou
 from pose_synth.landmarks import landmark_mesh
+from pose_synth.outlines import grabcut_mask, load_outlines, load_rejects, mask_outline
 from pose_synth.strips import ARMPIT_ROW, StripMesh
 
 CANVAS = (240, 320)  # (width, height) of a garment canvas at scale 1
 KINDS = ("t-shirt", "longsleeve", "shirt")
 TOP_KINDS = (*KINDS, "outwear")  # classes that hold tops; outlines alone tell nothing of the last
 EVERY_CLASS = ("dress", "longsleeve", "outwear", "pants", "shirt", "shorts", "skirt", "t-shirt")
-OUTLINES = Path(__file__).parent / "banks" / "garment_outlines.npz"
-REJECTS = Path(__file__).parent / "banks" / "garment_rejects.txt"
 
 
 @dataclass(frozen=True)
@@ -113,37 +112,6 @@ def canvas_matrix(shape: tuple[int, int], scale: float) -> np.ndarray:
     return np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
 
 
-def save_outlines(path: Path, outlines: dict[str, np.ndarray]) -> None:
-    """Writes outlines (n, 2) int16 by key: masks that were found once need not be found again."""
-    keys = sorted(outlines)
-    partial = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        partial,
-        keys=np.array(keys),
-        lengths=np.array([len(outlines[k]) for k in keys], np.int32),
-        points=np.concatenate([outlines[k] for k in keys]).astype(np.int16),
-    )
-    partial.replace(path)
-
-
-def load_outlines(path: Path = OUTLINES) -> dict[str, np.ndarray]:
-    """Outlines by key; empty where none were saved."""
-    if not path.exists():
-        return {}
-    with np.load(path, allow_pickle=False) as data:
-        parts = np.split(data["points"], np.cumsum(data["lengths"])[:-1])
-        return {str(k): p for k, p in zip(data["keys"], parts, strict=True)}
-
-
-def mask_outline(mask: np.ndarray) -> np.ndarray:
-    """Outline (n, 2) int16 of the largest part of a mask; empty where the mask is."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not contours:
-        return np.zeros((0, 2), np.int16)
-    largest = max(contours, key=cv2.contourArea)
-    return cv2.approxPolyDP(largest, 0.7, True)[:, 0].astype(np.int16)
-
-
 def _mask(photo: np.ndarray, outline: np.ndarray | None) -> np.ndarray:
     """The garment's mask (H, W) bool, from a saved outline where there is one."""
     if outline is None:
@@ -238,14 +206,6 @@ def load_garments(
             continue
         found = load_garment(path, scale, gates or GarmentGates(), outlines.get(key), points)
         yield (key, found) if isinstance(found, str) else found
-
-
-def load_rejects(path: Path = REJECTS) -> dict[str, str]:
-    """Reason by key of the garments that an eye has rejected; lines of `key reason`."""
-    if not path.exists():
-        return {}
-    lines = (line.partition(" ") for line in path.read_text("utf-8").splitlines() if line)
-    return {key: reason for key, _, reason in lines}
 
 
 def garment_key(path: Path) -> str:

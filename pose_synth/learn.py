@@ -21,10 +21,10 @@ from pose_synth.garments import (
     garment_key,
     garment_paths,
     load_garments,
-    load_outlines,
 )
 from pose_synth.laid import SIZE, source
 from pose_synth.landmarks import landmark_mesh, save_landmarks
+from pose_synth.outlines import load_outlines
 
 LONG = 0.42  # sleeve over torso from which a garment is drawn more often
 LONG_WEIGHT = 4

@@ -12,17 +12,8 @@ from tqdm import tqdm
 
 from pose_synth import split as splitting
 from pose_synth.ccp import ClothingCoParsing, SourceError
-from pose_synth.flat import grabcut_mask
-from pose_synth.garments import (
-    EVERY_CLASS,
-    OUTLINES,
-    TOP_KINDS,
-    garment_key,
-    garment_paths,
-    load_outlines,
-    mask_outline,
-    save_outlines,
-)
+from pose_synth.garments import EVERY_CLASS, TOP_KINDS, garment_key, garment_paths
+from pose_synth.outlines import OUTLINES, grabcut_mask, load_outlines, mask_outline, save_outlines
 from pose_synth.persons import CANVAS, canvas_matrix, warp_to
 from pose_synth.pose import BANK, BlazePose, PoseBank
 

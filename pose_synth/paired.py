@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pose_synth.ccp import SourceError
-from pose_synth.flat import grabcut_mask
 from pose_synth.garments import Garment, GarmentGates, garment_of
 from pose_synth.outfit import Outfit, outfit_of
+from pose_synth.outlines import grabcut_mask
 from pose_synth.persons import Person, PersonGates, load_persons
 from pose_synth.products import Sample
 from pose_synth.recipe import Generator, Recipe

@@ -12,9 +12,9 @@ from benchmarks.evaluation.contenders import Cloth, Known
 from dmvton.errors import DataError
 from pose_synth.build import Banks
 from pose_synth.garments import Garment as ShopGarment
-from pose_synth.garments import load_outlines
 from pose_synth.labels import Parsing
 from pose_synth.outfit import Outfit
+from pose_synth.outlines import load_outlines
 from pose_synth.persons import CANVAS, canvas_matrix
 from pose_synth.pose import NETWORK_KEYPOINTS
 

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pose_synth.flat import flat_mesh, grabcut_mask, landmarks, mesh_iou, outline
+from pose_synth.flat import flat_mesh, landmarks, mesh_iou, outline
+from pose_synth.outlines import grabcut_mask
 from pose_synth.strips import ARMPIT_ROW
 from tests.figures import (
     LONGSLEEVE,

@@ -14,11 +14,9 @@ from pose_synth.garments import (
     garment_paths,
     load_garment,
     load_garments,
-    load_outlines,
-    mask_outline,
     reject_reason,
-    save_outlines,
 )
+from pose_synth.outlines import load_outlines, mask_outline, save_outlines
 from pose_synth.strips import StripMesh
 from tests.figures import LONGSLEEVE, TSHIRT, filled, mirrored, polygon, shop_photo
 

@@ -5,15 +5,7 @@ import torch
 
 from pose_synth.flat import flat_mesh, mesh_iou
 from pose_synth.garment_net import HEAT, LandmarkNet, find, heat, loss, read_points, train
-from pose_synth.garments import (
-    Garment,
-    GarmentGates,
-    garment_key,
-    load_garment,
-    load_garments,
-    load_rejects,
-    mask_outline,
-)
+from pose_synth.garments import Garment, GarmentGates, garment_key, load_garment, load_garments
 from pose_synth.laid import SIZE, draw_laid, lay, source
 from pose_synth.landmarks import (
     NAMES,
@@ -24,6 +16,7 @@ from pose_synth.landmarks import (
     save_landmarks,
 )
 from pose_synth.learn import LearnedGates, reason_against
+from pose_synth.outlines import load_rejects, mask_outline
 from tests.figures import LONGSLEEVE, TSHIRT, filled, make_garment, polygon, shop_photo
 from tests.figures import mirrored as mirrored_corners
 

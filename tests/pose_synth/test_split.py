@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pose_synth import split
-from pose_synth.garments import load_outlines
+from pose_synth.outlines import load_outlines
 from pose_synth.pose import PoseBank
 from tests.samples import pattern
 
