@@ -23,13 +23,16 @@ _BAND = 16  # network rows enlarged at once: bounds the memory, and the size of 
 class Edges:
     """Where the result may differ from the input, and how it gets there."""
 
-    untouched: float = 0.15
+    smooth: float = 2.0
+    """Gaussian in network pixels that smooths alpha where it is neither 0 nor 1, so that where the
+    network is in two minds the edge is a line and no archipelago; 0 leaves it as it is."""
+    untouched: float = 0.4
     """A pixel whose weight of change is at most this stays as it is, to the bit."""
-    full: float = 0.65
+    full: float = 0.6
     """From here on a pixel changes in full; in between the weight ramps up."""
-    rendered: float = 0.25
+    rendered: float = 0.4
     """Up to this share of the garment, what changes is all rendered pixels."""
-    garment: float = 0.75
+    garment: float = 0.6
     """From this share on it is all garment. Half-transparent cloth never looks right: where the
     network is in two minds, the likelier answer alone makes the better picture."""
     feather: float = 0.03
@@ -66,15 +69,14 @@ def composite(
         (H, W, 3) uint8; equal to the input, to the bit, wherever nothing changes.
     """
     out = frame.copy()
-    rest = (1 - layers.alpha) * layers.beta
-    region = _changed_region(layers.alpha + rest, box, frame.shape, edges.untouched)
+    alpha = settled(layers.alpha, edges.smooth)
+    rest = (1 - alpha) * layers.beta
+    region = _changed_region(alpha + rest, box, frame.shape, edges.untouched)
     if region.width == 0 or region.height == 0:
         return out
     level = garment.photo.level(sampling_density(layers, box, garment.box))
     source = source_pixels(layers.flow, garment, level.shape)
-    maps = _Maps(
-        source[..., 0], source[..., 1], layers.alpha, rest, layers.rendered * 255, layers.gain
-    )
+    maps = _Maps(source[..., 0], source[..., 1], alpha, rest, layers.rendered * 255, layers.gain)
     fade_x, fade_y = _fades(box, region, frame.shape, edges.feather)
     for rows, band in _bands(maps, box, region):
         warped = cv2.remap(
@@ -88,6 +90,15 @@ def composite(
         target = out[rows, region.x : region.right]
         target[:] = _blend(target, warped, band, fade, edges)
     return out
+
+
+def settled(alpha: np.ndarray, sigma: float) -> np.ndarray:
+    """Alpha (h, w), smoothed the more, the nearer it is to a half; 0 and 1 stay."""
+    if sigma <= 0:
+        return alpha
+    reach = 2 * round(2.5 * sigma) + 1
+    around = cv2.GaussianBlur(alpha, (reach, reach), sigma, borderType=cv2.BORDER_REPLICATE)
+    return alpha + (around - alpha) * (4 * alpha * (1 - alpha))
 
 
 def _blend(

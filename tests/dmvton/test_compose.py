@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dmvton.compose import Edges, composite, sampling_density, warp_to_network_size
+from dmvton.compose import Edges, composite, sampling_density, settled, warp_to_network_size
 from dmvton.crop import Box, letterbox
 from dmvton.garment import Garment, Pyramid, border_colour
 from dmvton.image_io import Picture
@@ -12,7 +12,7 @@ from dmvton.runtime import Layers
 SIZE = (64, 48)
 RNG = np.random.default_rng(0)
 # No ramps: the weights as they are.
-LINEAR = Edges(untouched=0.0, full=1.0, rendered=0.0, garment=1.0, feather=0.0)
+LINEAR = Edges(smooth=0.0, untouched=0.0, full=1.0, rendered=0.0, garment=1.0, feather=0.0)
 SHARP = Edges(feather=0.0)
 
 
@@ -76,6 +76,7 @@ def naive(frame, box, given, picture, edges):
     Without a feather, the fade at crop sides inside the frame is one pixel: the outermost.
     """
     out = frame.astype(float)
+    given = given._replace(alpha=settled(given.alpha, edges.smooth))
     weight_rest = (1 - given.alpha) * given.beta
     height, width = frame.shape[:2]
     for row in _without_outermost(box.y, box.bottom, height):
@@ -165,12 +166,22 @@ def test_bits_outside_the_change_are_those_of_the_input(scale):
 
 def test_change_starts_softly():
     frame = np.full((256, 192, 3), 100, np.uint8)
-    rising = np.broadcast_to(np.linspace(0, 0.3, SIZE[1], dtype=np.float32), SIZE).copy()
+    rising = np.broadcast_to(np.linspace(0.3, 0.7, SIZE[1], dtype=np.float32), SIZE).copy()
     white = a_garment(np.full((64, 48, 3), 255, np.uint8))
     out = composite(frame, Box(0, 0, 192, 256), layers(alpha=rising), white)
     along = out[128, :, 0].astype(int)
-    assert (np.diff(along) >= 0).all() and np.diff(along).max() <= 2
-    assert along[-1] == pytest.approx(100 + 0.3 * 155, abs=1)
+    assert (np.diff(along) >= 0).all() and np.diff(along).max() <= 3
+    assert along[0] == 100 and along[-1] == 255
+
+
+def test_alpha_is_smoothed_only_where_it_is_in_doubt():
+    rng = np.random.default_rng(3)
+    sure = (rng.random(SIZE) > 0.5).astype(np.float32)
+    assert np.array_equal(settled(sure, 2.0), sure)
+    blots = rng.uniform(0.3, 0.7, SIZE).astype(np.float32)
+    smoothed = settled(blots, 2.0)
+    assert smoothed.std() < 0.4 * blots.std() and 0.3 < smoothed.min() and smoothed.max() < 0.7
+    assert np.array_equal(settled(blots, 0.0), blots)
 
 
 def test_change_fades_at_crop_sides_inside_the_frame_only():

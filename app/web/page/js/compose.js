@@ -7,10 +7,11 @@ import { median } from "./pixels.js";
 
 // Where the result may differ from the input, and how it gets there.
 export const EDGES = {
-  untouched: 0.15, // a pixel whose weight of change is at most this stays as it is, to the bit
-  full: 0.65,      // from here on it changes in full; in between the weight ramps up
-  rendered: 0.25,  // up to this share of the garment, what changes is all rendered pixels
-  garment: 0.75,   // from this share on it is all garment
+  smooth: 2,       // Gaussian in network pixels for an alpha that is neither 0 nor 1
+  untouched: 0.4,  // a pixel whose weight of change is at most this stays as it is, to the bit
+  full: 0.6,       // from here on it changes in full; in between the weight ramps up
+  rendered: 0.4,   // up to this share of the garment, what changes is all rendered pixels
+  garment: 0.6,    // from this share on it is all garment
   feather: 0.03,   // fade at a side of the crop inside the frame, in crop heights
 };
 
@@ -23,10 +24,11 @@ const CHANNELS = 10;
  *
  * @param frame RGBA picture; its bytes are changed
  * @param box where the crop lay
- * @param layers planar float maps of the network, with height and width
+ * @param answer planar float maps of the network, with height and width
  * @param garment from garment.js
  */
-export function composite(frame, box, layers, garment) {
+export function composite(frame, box, answer, garment) {
+  const layers = { ...answer, alpha: settled(answer) };
   const region = changedRegion(layers, box, frame);
   if (region.width <= 0 || region.height <= 0) return;
   const level = garment.photo.level(samplingDensity(layers, box, garment.box));
@@ -44,6 +46,27 @@ export function composite(frame, box, layers, garment) {
     for (let i = 0; i < step; i++) row[i] = wide[upper + i] * (1 - t) + wide[upper + step + i] * t;
     blendRow(frame, region, region.y + j, row, level, fadeX, fadeY[j]);
   }
+}
+
+/** Alpha smoothed the more, the nearer it is to a half, so that a doubtful edge is a line. */
+function settled({ alpha, height, width }) {
+  const radius = Math.round(2.5 * EDGES.smooth);
+  const taps = Array.from({ length: 2 * radius + 1 },
+    (_, k) => Math.exp(-((k - radius) ** 2) / (2 * EDGES.smooth ** 2)));
+  const sum = taps.reduce((a, b) => a + b);
+  const blurred = (from, step, stride, count, lines) => {
+    const out = new Float32Array(from.length);
+    for (let l = 0; l < lines; l++) for (let i = 0; i < count; i++) {
+      let total = 0;
+      for (let k = -radius; k <= radius; k++) {
+        total += taps[k + radius] * from[l * stride + clamp(i + k, 0, count - 1) * step];
+      }
+      out[l * stride + i * step] = total / sum;
+    }
+    return out;
+  };
+  const around = blurred(blurred(alpha, 1, width, width, height), width, 1, height, width);
+  return alpha.map((a, i) => a + (around[i] - a) * 4 * a * (1 - a));
 }
 
 /** Mix one row of the region. */
