@@ -31,7 +31,7 @@ export function composite(frame, box, answer, garment) {
   const layers = { ...answer, alpha: settled(answer) };
   const region = changedRegion(layers, box, frame);
   if (region.width <= 0 || region.height <= 0) return;
-  const level = garment.photo.level(samplingDensity(layers, box, garment.box));
+  const level = garment.photo.level(samplingDensity(answer, box, garment.box));
   const { height } = layers;
   const rowAt = (y) => clamp((y - box.y + 0.5) * height / box.height - 0.5, 0, height - 1);
   const first = Math.min(Math.floor(rowAt(region.y)), height - 2);
