@@ -14,6 +14,7 @@ import numpy as np
 
 from dmvton.crop import Box
 from dmvton.garment import Garment
+from dmvton.hem import HEM, HemRule, with_hem
 from dmvton.runtime import Layers
 
 _BAND = 16  # network rows enlarged at once: bounds the memory, and the size of the matrix product
@@ -23,6 +24,8 @@ _BAND = 16  # network rows enlarged at once: bounds the memory, and the size of 
 class Edges:
     """Where the result may differ from the input, and how it gets there."""
 
+    hem: HemRule | None = HEM
+    """How the hem is found; None leaves alpha as the network has it."""
     smooth: float = 2.0
     """Gaussian in network pixels that smooths alpha where it is neither 0 nor 1, so that where the
     network is in two minds the edge is a line and no archipelago; 0 leaves it as it is."""
@@ -69,7 +72,10 @@ def composite(
         (H, W, 3) uint8; equal to the input, to the bit, wherever nothing changes.
     """
     out = frame.copy()
-    alpha = settled(layers.alpha, edges.smooth)
+    alpha = layers.alpha
+    if edges.hem is not None:
+        alpha = with_hem(alpha, layers.flow, garment.mask, edges.hem)
+    alpha = settled(alpha, edges.smooth)
     rest = (1 - alpha) * layers.beta
     region = _changed_region(alpha + rest, box, frame.shape, edges.untouched)
     if region.width == 0 or region.height == 0:

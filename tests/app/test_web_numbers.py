@@ -13,6 +13,7 @@ from app.web.build import PAGE
 from dmvton.compose import composite
 from dmvton.crop import Box, Tracker, letterbox, sample, search_boxes, torso_box
 from dmvton.garment import Garment, Pyramid, border_colour, encode, extended
+from dmvton.hem import with_hem
 from dmvton.image_io import Picture
 from dmvton.runtime import Layers
 
@@ -23,6 +24,7 @@ import * as geometry from "./js/geometry.js";
 import * as pixels from "./js/pixels.js";
 import * as garments from "./js/garment.js";
 import { composite } from "./js/compose.js";
+import { withHem } from "./js/hem.js";
 const given = JSON.parse((await import("node:fs")).readFileSync(0, "utf8"));
 const image = ({ rgb, width, height }) => {
   const data = new Uint8ClampedArray(width * height * 4).fill(255);
@@ -203,10 +205,15 @@ def test_composites(node, box):
         "frame": as_image(frame),
         "box": as_dict(box),
         "layers": {**planes, "height": SIZE[0], "width": SIZE[1]},
-        "garment": {"photo": as_image(rgb), "box": as_dict(garment.box)},
+        "garment": {
+            "photo": as_image(rgb),
+            "box": as_dict(garment.box),
+            "mask": garment.mask.ravel().tolist(),
+        },
     }
-    body = """const frame = image(given.frame), { photo, box } = given.garment;
-    composite(frame, given.box, given.layers, { photo: new pixels.Pyramid(image(photo)), box });
+    body = """const frame = image(given.frame), { photo, ...rest } = given.garment;
+    const garment = { photo: new pixels.Pyramid(image(photo)), ...rest };
+    composite(frame, given.box, given.layers, garment);
     return opaque(frame);"""
     found = np.array(node(body, given)).reshape(frame.shape)
     expected = composite(frame, box, layers, garment)
@@ -215,6 +222,27 @@ def test_composites(node, box):
     assert np.abs(found - expected)[changed].mean() < 0.5
     untouched = ~cv2.dilate(changed.astype(np.uint8), np.ones((3, 3))).astype(bool)
     np.testing.assert_array_equal(found[untouched], frame[untouched])
+
+
+def test_hem_is_that_of_python(node):
+    rng = np.random.default_rng(12)
+    y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]].astype(np.float32)
+    mask = np.zeros(SIZE, np.float32)
+    mask[8:54, 14:34] = mask[8:30, 4:44] = 1
+    mask[40:48, 20:22] = 0
+    # No pixel on the border of two rows, where float32 counts it for the one or the other.
+    flow = np.stack([(2 * x + 1) / SIZE[1] - 1, 0.973 * ((2 * y + 1) / SIZE[0] - 1) + x / 413], -1)
+    for _ in range(20):
+        start, length = rng.uniform(20, 50), rng.uniform(1, 30)
+        alpha = mask * np.clip((start + length - y) / length, 0, 1)
+        alpha = (alpha * rng.uniform(0.6, 1, SIZE)).astype(np.float32)
+        given = {"alpha": alpha.ravel().tolist(), "mask": mask.ravel().tolist(),
+                 "flow": flow.transpose(2, 0, 1).ravel().tolist(),
+                 "height": SIZE[0], "width": SIZE[1]}  # fmt: skip
+        expected = with_hem(alpha, flow, mask)
+        assert not np.array_equal(expected, alpha)
+        found = np.array(node("return withHem(given, given.mask);", given)).reshape(SIZE)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_a_blank_sheet_is_no_garment(node):

@@ -12,8 +12,10 @@ from dmvton.runtime import Layers
 SIZE = (64, 48)
 RNG = np.random.default_rng(0)
 # No ramps: the weights as they are.
-LINEAR = Edges(smooth=0.0, untouched=0.0, full=1.0, rendered=0.0, garment=1.0, feather=0.0)
-SHARP = Edges(feather=0.0)
+LINEAR = Edges(
+    hem=None, smooth=0.0, untouched=0.0, full=1.0, rendered=0.0, garment=1.0, feather=0.0
+)
+SHARP = Edges(hem=None, feather=0.0)
 
 
 def smooth(height, width, channels=3):

@@ -3,6 +3,7 @@
 // The layers are smooth and are enlarged; garment and person are taken from the full-size photos.
 
 import { clamp, inside } from "./geometry.js";
+import { withHem } from "./hem.js";
 import { median } from "./pixels.js";
 
 // Where the result may differ from the input, and how it gets there.
@@ -28,7 +29,8 @@ const CHANNELS = 10;
  * @param garment from garment.js
  */
 export function composite(frame, box, answer, garment) {
-  const layers = { ...answer, alpha: settled(answer) };
+  const alpha = settled({ ...answer, alpha: withHem(answer, garment.mask) });
+  const layers = { ...answer, alpha };
   const region = changedRegion(layers, box, frame);
   if (region.width <= 0 || region.height <= 0) return;
   const level = garment.photo.level(samplingDensity(answer, box, garment.box));

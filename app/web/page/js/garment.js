@@ -19,7 +19,7 @@ export const RULE = {
  * Letterbox a garment photo, run the garment graph, and check that there is a garment.
  *
  * @param image RGBA picture over white; `image.cutOut` says that its alpha is the garment's mask
- * @returns {photo: Pyramid, box, features: name -> tensor}
+ * @returns {photo: Pyramid, box, mask: (h, w) in the letterbox, features: name -> tensor}
  * @throws TryOnError the photo is blank, or its mask is nearly empty
  */
 export async function encode(network, image) {
@@ -39,7 +39,7 @@ export async function encode(network, image) {
   const closer = framed(seen, network.size);
   if (closer !== null) seen = await look(network, image, closer, border);
   const photo = new Pyramid(extended(image, seen, network.size));
-  return { photo, box: seen.box, features: seen.features };
+  return { photo, box: seen.box, mask: seen.mask, features: seen.features };
 }
 
 async function look(network, image, box, border) {

@@ -1,0 +1,135 @@
+// Where the garment ends below: one row of it, straight across; as dmvton/hem.py, which says why.
+
+import { clamp, round } from "./geometry.js";
+
+export const HEM = {
+  first: 0.3,   // rows above this share of the garment's height are never the hem
+  last: 1.15,   // the last row looked at
+  rows: 40,     // rows told apart in between
+  middle: 0.6,  // share of the torso's half width that has a say
+  pixels: 8,    // a row of fewer has no say
+  ramp: 1.5,    // network pixels over which alpha ends
+  side: 0.15,   // share of the torso's half width, beyond its sides, over which the cut fades
+};
+
+/** The garment without its sleeves, in pixels of its picture; null without a garment. */
+function torsoOf(mask, height, width) {
+  const sure = (y, x) => mask[y * width + x] > 0.5;
+  const share = (y, from, to) => {
+    let count = 0;
+    for (let x = from; x < to; x++) count += sure(y, x);
+    return count / (to - from);
+  };
+  const inColumn = new Float64Array(width);
+  for (let i = 0; i < height * width; i++) inColumn[i % width] += mask[i] > 0.5;
+  const left = inColumn.findIndex((n) => n > 0), right = inColumn.findLastIndex((n) => n > 0) + 1;
+  if (inColumn.filter((n) => n > 0).length < 8) return null;
+  // The middle of what is garment, not of its box: one sleeve may be folded away.
+  const area = inColumn.reduce((a, b) => a + b);
+  const middle = inColumn.reduce((a, n, x) => a + n * x, 0) / area, reach = 0.15 * (right - left);
+  const from = Math.max(0, round(middle - reach));
+  const to = Math.min(width, round(middle + reach) + 1);
+  // An open front is a gap in it.
+  const rows = Array.from({ length: height }, (_, y) => y).filter((y) => share(y, from, to) > 0.3);
+  if (rows.length < 8) return null;
+  const top = rows[0], bottom = rows[rows.length - 1] + 1;
+  const [first, last] = [0.7, 0.95].map((part) => top + round(part * (bottom - top)));
+  const filled = Array.from({ length: width }, (_, x) => {
+    let count = 0;
+    for (let y = first; y < last; y++) count += sure(y, x);
+    return count / (last - first) > 0.5;
+  });
+  let best = null;
+  for (const run of runs(closed(filled, 2))) {
+    if (best === null || run[1] - run[0] > best[1] - best[0]) best = run;
+  }
+  if (best === null) return null;
+  return { top, bottom, middle: (best[0] + best[1] - 1) / 2, half: (best[1] - best[0]) / 2 };
+}
+
+/** Gaps of up to twice the radius are filled. */
+function closed(filled, radius) {
+  const around = (from, every) => from.map((_, x) => {
+    for (let k = Math.max(0, x - radius); k <= Math.min(from.length - 1, x + radius); k++) {
+      if (from[k] !== every) return !every;
+    }
+    return every;
+  });
+  return around(around(filled, false), true);
+}
+
+function runs(filled) {
+  const found = [];
+  for (let x = 0; x < filled.length; x++) {
+    if (!filled[x]) continue;
+    if (x === 0 || !filled[x - 1]) found.push([x, x]);
+    found[found.length - 1][1] = x + 1;
+  }
+  return found;
+}
+
+/**
+ * Alpha that ends below along one row of the garment.
+ *
+ * @param answer planar float maps of the network, with height and width
+ * @param mask (h, w) of the garment in its letterbox
+ */
+export function withHem({ alpha, flow, height, width }, mask) {
+  const torso = torsoOf(mask, height, width);
+  if (torso === null) return alpha;
+  const plane = height * width, tall = torso.bottom - torso.top;
+  const place = new Float32Array(plane), aside = new Float32Array(plane);
+  for (let i = 0; i < plane; i++) {
+    const row = ((flow[plane + i] + 1) * (height / 2) - 0.5 - torso.top) / tall;
+    place[i] = (row - HEM.first) * HEM.rows / (HEM.last - HEM.first);
+    aside[i] = Math.abs((flow[i] + 1) * (width / 2) - 0.5 - torso.middle) / torso.half;
+  }
+  const found = chances(alpha, place, aside);
+  if (found === null) return alpha;
+  const { chance } = found;
+  const end = Math.min(found.end, (1 - HEM.first) / (HEM.last - HEM.first) * HEM.rows);
+  const scale = (HEM.last - HEM.first) / HEM.rows * tall;
+  return alpha.map((a, i) => {
+    if (place[i] <= 0) return a;
+    const share = clamp((1 + HEM.side - aside[i]) / HEM.side, 0, 1);
+    const at = clamp(place[i] - 0.5, 0, HEM.rows - 1), low = Math.min(Math.floor(at), HEM.rows - 2);
+    const ofRow = chance[low] + (at - low) * (chance[low + 1] - chance[low]);
+    const ends = clamp((end - place[i]) * scale / HEM.ramp + 0.5, 0, 1);
+    return a + (Math.min(a / Math.max(ofRow, 0.5), 1) * ends - a) * share;
+  });
+}
+
+/** The chance of each row, falling, and the place where it passes a half. */
+function chances(alpha, place, aside) {
+  const count = new Float64Array(HEM.rows), total = new Float64Array(HEM.rows);
+  for (let i = 0; i < alpha.length; i++) {
+    if (aside[i] >= HEM.middle || place[i] < 0 || place[i] >= HEM.rows) continue;
+    const row = Math.floor(place[i]);
+    count[row]++;
+    total[row] += alpha[i];
+  }
+  const mean = between(count, total);
+  if (mean === null) return null;
+  for (let k = HEM.rows - 2; k >= 0; k--) mean[k] = Math.max(mean[k], mean[k + 1]);
+  const chance = mean.map((p, k) => 0.25 * mean[Math.max(k - 1, 0)] + 0.5 * p
+    + 0.25 * mean[Math.min(k + 1, HEM.rows - 1)]);
+  if (chance[0] <= 0.5) return null;
+  const above = chance.findLastIndex((p) => p > 0.5);
+  if (above === HEM.rows - 1) return { chance, end: HEM.rows };
+  const part = (chance[above] - 0.5) / (chance[above] - chance[above + 1]);
+  return { chance, end: above + 0.5 + part };
+}
+
+/** Means of the rows; those of too few pixels from their neighbours. Null where few are left. */
+function between(count, total) {
+  const seen = Array.from(count.keys()).filter((k) => count[k] >= HEM.pixels);
+  if (seen.length < 4) return null;
+  const mean = (k) => total[k] / count[k];
+  return Float64Array.from(count, (_, k) => {
+    const after = seen.findIndex((s) => s >= k);
+    if (after === 0) return mean(seen[0]);
+    if (after < 0) return mean(seen[seen.length - 1]);
+    const low = seen[after - 1], high = seen[after], t = (k - low) / (high - low);
+    return mean(low) * (1 - t) + mean(high) * t;
+  });
+}
