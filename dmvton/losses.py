@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmvton.batch import Batch
+from dmvton.flow import warp
 from dmvton.parallel import mean_of_processes, processes
 from dmvton.student.encoders import GarmentCode
 from dmvton.student.generator import TryOnOutput
@@ -36,6 +37,9 @@ class LossWeights:
     """L1 of ImageNet features."""
     warped: float = 0.5
     """L1 of the warped garment, without gain, inside the new garment."""
+    light: float = 2.0
+    """L1 of the garment under the true flow and the gain, inside the new garment; a gain of 1
+    outside."""
     alpha: float = 1.5
     """Cross-entropy of alpha with the new garment's mask."""
     rest: float = 0.4
@@ -149,6 +153,7 @@ class StudentLoss(nn.Module):
             "region": masked_mean(error, changed),
             "detail": detail,
             "warped": masked_mean((out.warped - batch.target).abs(), batch.target_mask * valid),
+            "light": self._light(out, batch),
         }
         if self.features is not None:
             with torch.no_grad():
@@ -158,6 +163,13 @@ class StudentLoss(nn.Module):
                 for a, b in zip(self.features(out.image), truth, strict=True)
             )
         return terms
+
+    def _light(self, out: TryOnOutput, batch: Batch) -> Tensor:
+        inside = (batch.target_mask > 0.9).float()
+        valid = batch.tryon
+        lit = (warp(batch.garment_fill, batch.flow) * out.gain).clamp(0, 1)
+        shone = masked_mean((lit - batch.target).abs(), inside * valid)
+        return shone + 0.1 * masked_mean(out.gain.log().abs(), (1 - inside) * valid)
 
     def _mask_terms(self, out: TryOnOutput, code: GarmentCode, batch: Batch) -> dict[str, Tensor]:
         valid = batch.tryon

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from dmvton.flow import warp
 from dmvton.losses import LossWeights, StudentLoss
 from dmvton.student.config import StudentConfig
 from dmvton.student.encoders import GarmentCode, Pose
@@ -43,13 +44,14 @@ def perfect(batch):
     flows = [F.interpolate(batch.flow, scale_factor=1 / s, mode="area") for s in (16, 16, 8, 4)]
     parsing = F.one_hot(batch.parsing, 11).permute(0, 3, 1, 2).float()
     pose = Pose(batch.keypoints[..., :2], sure(batch.keypoints[..., 2]), sure(batch.presence))
+    worn = warp(batch.garment_fill, batch.flow).clamp(min=1e-3)
     out = TryOnOutput(
         image=target,
         flow=batch.flow,
         alpha=mask,
         beta=batch.person_mask,
         rendered=target,
-        gain=torch.ones_like(target),
+        gain=torch.where(mask > 0.9, target.clamp(min=1e-3) / worn, 1.0),
         warped=target,
         flows=tuple(flows),
         pose=pose,
@@ -83,6 +85,7 @@ WRONG = {
     "detail": lambda o, c: (o._replace(image=F.avg_pool2d(o.image, 5, 1, 2)), c),
     "perceptual": lambda o, c: (o._replace(image=F.avg_pool2d(o.image, 5, 1, 2)), c),
     "warped": lambda o, c: (o._replace(warped=1 - o.warped), c),
+    "light": lambda o, c: (o._replace(gain=0.7 * o.gain), c),
     "alpha": lambda o, c: (o._replace(alpha=1 - o.alpha), c),
     "rest": lambda o, c: (o._replace(beta=1 - o.beta), c),
     "mask": lambda o, c: (o, c._replace(mask=-c.mask)),
@@ -143,6 +146,19 @@ def test_flow_outside_the_garment_is_free(loss, batch):
     same = loss(out, code, batch)
     torch.testing.assert_close(changed["flow"], same["flow"])
     torch.testing.assert_close(changed["shape"], same["shape"])
+
+
+def test_light_is_that_of_the_true_flow(loss, batch):
+    """A warp that lies off costs the light nothing, and the picture teaches it nothing."""
+    out, code = perfect(batch)
+    moved = out._replace(flow=out.flow + 0.3, warped=1 - out.warped, image=1 - out.image)
+    assert loss(moved, code, batch)["light"] == loss(out, code, batch)["light"]
+
+
+def test_light_is_one_beside_the_garment(loss, batch):
+    out, code = perfect(batch)
+    gain = torch.where(batch.target_mask > 0, out.gain, 2.0)
+    assert loss(out._replace(gain=gain), code, batch)["light"] > 0.02
 
 
 def test_pose_only_samples_cost_nothing_for_the_try_on(loss):

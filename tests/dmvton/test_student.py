@@ -60,13 +60,14 @@ class TestStudent(ModelContract):
             assert torch.equal(found.image, wanted.image)
             assert torch.equal(found.flow, wanted.flow)
 
-    def test_alpha_learns_from_the_mask_not_from_the_picture(self, model):
+    def test_alpha_and_light_learn_nothing_from_the_picture(self, model):
         out, _ = model.train()(*self.inputs((64, 48), 2))
         weights = list(model.generator.out.parameters())
         of_picture = torch.autograd.grad(out.image.sum(), weights, retain_graph=True)
-        of_alpha = torch.autograd.grad(out.alpha.sum(), weights)
-        assert all((g[3] == 0).all() for g in of_picture)  # the logit of alpha
-        assert all((g[3] != 0).any() for g in of_alpha)
+        for logit, own in ((3, out.alpha), (5, out.gain)):
+            of_own = torch.autograd.grad(own.sum(), weights, retain_graph=True)
+            assert all((g[logit] == 0).all() for g in of_picture)
+            assert all((g[logit] != 0).any() for g in of_own)
 
     @torch.no_grad()
     def test_picture_is_the_composite_of_its_parts(self, model):
