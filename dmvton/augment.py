@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dmvton.garment import RULE, nearest_colours, surely_garment
+from dmvton.garment import RULE, border_colour, nearest_colours, surely_garment
 from dmvton.keypoints import MIRROR, Keypoint
-from dmvton.patterns import background, print_pattern
+from dmvton.patterns import background, print_pattern, surface
 from dmvton.shards import RawSample
 from dmvton.view import View
 
@@ -49,6 +49,13 @@ class AugmentConfig:
     """Chance that the picture ends above the hips, as with a webcam."""
     garment_background: float = 0.65
     """Chance that the garment photo gets another background."""
+    garment_surface: float = 0.5
+    """Share of these that are a surface to lie on, not a wall."""
+    garment_shadow: float = 0.4
+    """Chance that the garment throws a shadow on the other background."""
+    garment_bars: float = 0.3
+    """Chance that the garment photo is wider or higher than the picture, so that plain bars of the
+    runtime's letterbox lie beside it."""
     garment_light: float = 0.4
     """Chance that the garment photo is brighter or darker than the worn garment."""
     exposure: float = 0.8
@@ -175,7 +182,9 @@ class Augment:
         garment = view.picture(sample["garment"])
         # Garments laid flat from a worn one have no background of their own.
         if kind == "D" or rng.random() < self.config.garment_background:
-            garment = _blend(background(mask.shape, rng, sample["person"]), garment, mask)
+            garment = _blend(self._behind(mask, sample["person"], rng), garment, mask)
+        if rng.random() < self.config.garment_bars:
+            _bars(garment, mask, rng)
         lit = rng.random() < self.config.garment_light
         gain = np.float32(rng.uniform(0.85, 1.1)) if lit else np.float32(1)
         garment = np.clip(garment * gain, 0, 255) / 255
@@ -184,6 +193,18 @@ class Augment:
             "garment_fill": _filled(garment, mask),
             "garment_mask": mask[..., None],
         }
+
+    def _behind(self, mask: np.ndarray, photo: np.ndarray, rng) -> np.ndarray:
+        """Another background for a garment photo, with or without its shadow."""
+        c = self.config
+        lying = rng.random() < c.garment_surface
+        behind = surface(mask.shape, rng) if lying else background(mask.shape, rng, photo)
+        if rng.random() < c.garment_shadow:
+            off = np.array([[1, 0, rng.normal(0, 3)], [0, 1, rng.normal(0, 3)]])
+            shadow = cv2.warpAffine(mask, off, mask.shape[::-1])
+            shadow = cv2.GaussianBlur(shadow, (0, 0), rng.uniform(1, 6))
+            behind = behind * (1 - np.float32(rng.uniform(0.1, 0.5)) * shadow[..., None])
+        return behind
 
     def _person(self, sample, raw: RawSample, view: View, garment_view: View) -> dict:
         zero = cv2.BORDER_CONSTANT
@@ -227,6 +248,18 @@ class Augment:
         for name in ("person", "target"):
             lit = np.clip(out[name], 0, 1) ** gamma * gain
             out[name] = np.clip(lit, 0, 1).astype(np.float32)
+
+
+def _bars(garment: np.ndarray, mask: np.ndarray, rng) -> None:
+    """Ends the photo between the garment and the picture's border, on two opposite sides."""
+    found = np.flatnonzero((mask > 0.05).any(1 - (axis := int(rng.integers(2)))))
+    if found.size == 0:
+        return
+    view = garment if axis == 0 else garment.transpose(1, 0, 2)
+    first = int(rng.uniform(0, found[0] + 1))
+    last = int(rng.uniform(found[-1] + 1, len(view) + 1))
+    colour = border_colour(view[first:last])
+    view[:first] = view[last:] = colour
 
 
 def _filled(garment: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -102,3 +102,63 @@ def background(
     grain = rng.normal(0, rng.uniform(2, 20), (height // cell + 2, width // cell + 2, 3))
     noise = cv2.resize(grain.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     return np.clip(plain + slope[..., None] + noise, 0, 255)
+
+
+def surface(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """What people lay a garment on (H, W, 3) float32 in [0, 255]: cloth, boards, tiles, a rug.
+
+    None of them is plain, and cloth is the very stuff that the garment is made of: a network that
+    knows only walls takes the towel under the shirt for a part of it.
+    """
+    height, width = size
+    out = np.empty((height, width, 3), np.float32)
+    out[:] = random_colour(rng)
+    kind = rng.random()
+    if kind < 0.25:
+        _boards(out, rng)
+    elif kind < 0.4:
+        _tiles(out, rng)
+    elif kind < 0.6:
+        colours, ink = print_pattern(size, rng)
+        out += (colours - out) * cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.3, 1.5))[..., None]
+    out *= _folds(size, rng, rng.uniform(0.02, 0.06 if kind < 0.4 else 0.22))[..., None]
+    out += _noise(size, rng, rng.uniform(0.7, 3), rng.uniform(1, 14))[..., None]  # weave or pile
+    return np.clip(out, 0, 255)
+
+
+def _noise(size, rng, cell, strength: float) -> np.ndarray:
+    """Smooth noise (H, W) of a standard deviation; `cell` is its grain in pixels, y and x."""
+    cells = np.maximum(2, np.array(size) / cell).astype(int)
+    grain = rng.normal(0, strength, cells).astype(np.float32)
+    return cv2.resize(grain, size[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def _folds(size, rng, strength: float) -> np.ndarray:
+    """Light (H, W) about 1 on a creased surface, lit from one side."""
+    relief = np.zeros(size, np.float32)
+    for cell in rng.uniform(12, 90, 3):
+        wave = _noise(size, rng, cell * np.array([rng.uniform(0.5, 2), 1]), cell)
+        relief += np.abs(wave) if rng.random() < 0.5 else wave  # a crease, or a soft fold
+    slope_y, slope_x = np.gradient(relief)
+    angle = rng.uniform(0, 2 * np.pi)
+    light = slope_x * np.float32(np.cos(angle)) + slope_y * np.float32(np.sin(angle))
+    return 1 + light * np.float32(strength / (light.std() + 1e-3))
+
+
+def _boards(out: np.ndarray, rng) -> None:
+    upright = rng.random() < 0.5
+    view = out if upright else out.transpose(1, 0, 2)
+    grain = _noise(view.shape[:2], rng, np.array([rng.uniform(20, 80), rng.uniform(1, 4)]), 9)
+    view += grain[..., None]
+    step = int(rng.integers(10, 60))
+    for x in range(int(rng.integers(0, step)), view.shape[1], step):
+        view[:, x:] += rng.normal(0, 8)
+        view[:, x : x + int(rng.integers(1, 3))] *= rng.uniform(0.3, 0.9)
+
+
+def _tiles(out: np.ndarray, rng) -> None:
+    step, seam = int(rng.integers(18, 90)), rng.normal(0, 40)
+    for axis in (0, 1):
+        lines = np.arange(int(rng.integers(0, step)), out.shape[axis], step)
+        view = out if axis == 0 else out.transpose(1, 0, 2)
+        view[lines] += seam

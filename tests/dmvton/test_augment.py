@@ -15,7 +15,7 @@ from tests.samples import marker_grey, write_shards
 SIZE = (256, 192)
 CALM = AugmentConfig(
     recolour=0, recolour_old=0, print=0, studio=0, cut=0, garment_background=0, exposure=0,
-    garment_light=0,
+    garment_light=0, garment_bars=0,
 )  # fmt: skip
 STILL = replace(
     CALM, zoom=(1, 1), shift=0, rotate=0, stretch=0, bend=0, garment_rotate=0, garment_stretch=0,
@@ -157,6 +157,36 @@ def test_half_size_canvas_gives_the_same_view(tmp_path, raw):
         assert np.abs(one["target"] - two["target"])[where].mean() < 0.02
         assert psnr_of_flow(two) > 28
         assert (one["parsing"] == two["parsing"]).mean() > 0.97
+
+
+def test_surfaces_and_shadows_lie_behind_the_garment(raw):
+    """They change nothing of the garment itself, and are no two alike."""
+    lying = replace(STILL, garment_background=1, garment_surface=1, garment_shadow=1)
+    colours = []
+    for seed in range(8):
+        plain, one = view(raw, seed, STILL), view(raw, seed, lying)
+        mask = plain["garment_mask"][..., 0]
+        np.testing.assert_array_equal(one["garment_mask"][..., 0], mask)
+        sure = mask > 0.999
+        np.testing.assert_allclose(one["garment"][sure], plain["garment"][sure], atol=2e-3)
+        behind = one["garment"][mask == 0]
+        assert behind.std(0).max() > 0.004  # none is plain
+        colours.append(behind.mean(0))
+    assert np.std(colours, 0).min() > 0.05
+
+
+def test_bars_leave_the_garment_whole(raw):
+    barred, axes = replace(STILL, garment_bars=1), set()
+    for seed in range(8):
+        plain, one = view(raw, seed, STILL), view(raw, seed, barred)
+        changed = (one["garment"] != plain["garment"]).any(2)
+        assert not changed[one["garment_mask"][..., 0] > 0.06].any()
+        if changed.any():
+            rows, columns = changed.any(1), changed.any(0)
+            assert rows.all() or columns.all()
+            axes.add(bool(rows.all()))
+            assert len(np.unique(one["garment"][changed], axis=0)) == 1
+    assert axes == {True, False}
 
 
 def test_cut_ends_picture_masks_and_keypoints_at_one_row(raw):
