@@ -28,6 +28,7 @@ BASE_MODULES = (
     "dmvton.crop",
     "dmvton.keypoints",
     "dmvton.garment",
+    "dmvton.hem",
     "dmvton.locate",
     "dmvton.compose",
     "dmvton.tryon",
