@@ -29,13 +29,13 @@ class Edges:
     smooth: float = 2.0
     """Gaussian in network pixels that smooths alpha where it is neither 0 nor 1, so that where the
     network is in two minds the edge is a line and no archipelago; 0 leaves it as it is."""
-    untouched: float = 0.4
+    untouched: float = 0.5
     """A pixel whose weight of change is at most this stays as it is, to the bit."""
-    full: float = 0.6
+    full: float = 0.8
     """From here on a pixel changes in full; in between the weight ramps up."""
-    rendered: float = 0.4
+    rendered: float = 0.3
     """Up to this share of the garment, what changes is all rendered pixels."""
-    garment: float = 0.6
+    garment: float = 0.7
     """From this share on it is all garment. Half-transparent cloth never looks right: where the
     network is in two minds, the likelier answer alone makes the better picture."""
     feather: float = 0.03

@@ -168,9 +168,9 @@ def test_bits_outside_the_change_are_those_of_the_input(scale):
 
 def test_change_starts_softly():
     frame = np.full((256, 192, 3), 100, np.uint8)
-    rising = np.broadcast_to(np.linspace(0.3, 0.7, SIZE[1], dtype=np.float32), SIZE).copy()
+    rising = np.broadcast_to(np.linspace(0.3, 0.9, SIZE[1], dtype=np.float32), SIZE).copy()
     white = a_garment(np.full((64, 48, 3), 255, np.uint8))
-    out = composite(frame, Box(0, 0, 192, 256), layers(alpha=rising), white)
+    out = composite(frame, Box(0, 0, 192, 256), layers(alpha=rising), white, Edges(hem=None))
     along = out[128, :, 0].astype(int)
     assert (np.diff(along) >= 0).all() and np.diff(along).max() <= 3
     assert along[0] == 100 and along[-1] == 255

@@ -9,10 +9,10 @@ import { median } from "./pixels.js";
 // Where the result may differ from the input, and how it gets there.
 export const EDGES = {
   smooth: 2,       // Gaussian in network pixels for an alpha that is neither 0 nor 1
-  untouched: 0.4,  // a pixel whose weight of change is at most this stays as it is, to the bit
-  full: 0.6,       // from here on it changes in full; in between the weight ramps up
-  rendered: 0.4,   // up to this share of the garment, what changes is all rendered pixels
-  garment: 0.6,    // from this share on it is all garment
+  untouched: 0.5,  // a pixel whose weight of change is at most this stays as it is, to the bit
+  full: 0.8,       // from here on it changes in full; in between the weight ramps up
+  rendered: 0.3,   // up to this share of the garment, what changes is all rendered pixels
+  garment: 0.7,    // from this share on it is all garment
   feather: 0.03,   // fade at a side of the crop inside the frame, in crop heights
 };
 
