@@ -252,7 +252,8 @@ class Augment:
 
 def _bars(garment: np.ndarray, mask: np.ndarray, rng) -> None:
     """Ends the photo between the garment and the picture's border, on two opposite sides."""
-    found = np.flatnonzero((mask > 0.05).any(1 - (axis := int(rng.integers(2)))))
+    axis = int(rng.integers(2))
+    found = np.flatnonzero((mask > 0.05).any(1 - axis))
     if found.size == 0:
         return
     view = garment if axis == 0 else garment.transpose(1, 0, 2)

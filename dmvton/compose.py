@@ -74,7 +74,7 @@ def composite(
     out = frame.copy()
     alpha = layers.alpha
     if edges.hem is not None:
-        alpha = with_hem(alpha, layers.flow, garment.mask, edges.hem)
+        alpha = with_hem(alpha, layers.flow, garment.torso, edges.hem)
     alpha = settled(alpha, edges.smooth)
     rest = (1 - alpha) * layers.beta
     region = _changed_region(alpha + rest, box, frame.shape, edges.untouched)
@@ -173,10 +173,7 @@ def warp_to_network_size(garment: Garment, layers: Layers) -> tuple[np.ndarray, 
         (h, w, 3) uint8 with the light on it, and (h, w) float32 in [0, 1].
     """
     height, width = layers.alpha.shape
-    x, y = (
-        ((layers.flow[..., axis] + 1) * (side / 2) - 0.5).astype(np.float32)
-        for axis, side in ((0, width), (1, height))
-    )
+    x, y = cv2.split(Box(0, 0, width, height).to_pixels(layers.flow))
     warped = cv2.remap(garment.picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mask = cv2.remap(garment.mask, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.rint(np.clip(warped * layers.gain, 0, 255)).astype(np.uint8), mask

@@ -1,12 +1,14 @@
 """A garment, ready to be worn: its full-size photo and what the network made of it."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 from dmvton.crop import Box, letterbox, sample
 from dmvton.errors import GarmentError
+from dmvton.hem import Torso, torso_of
 from dmvton.image_io import Picture
 from dmvton.runtime import NetworkPair, to_tensor
 
@@ -85,6 +87,11 @@ class Garment:
     def mask(self) -> np.ndarray:
         """(h, w) float32 in [0, 1]: where the letterboxed photo shows the garment."""
         return self.features["garment_mask"][0, 0]
+
+    @cached_property
+    def torso(self) -> Torso | None:
+        """What of it ends in the hem; asked for by every frame."""
+        return torso_of(self.mask)
 
 
 def border_colour(rgb: np.ndarray) -> np.ndarray:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from dmvton.crop import Box
+
 
 @dataclass(frozen=True)
 class HemRule:
@@ -81,36 +83,36 @@ def torso_of(mask: np.ndarray) -> Torso | None:
 
 
 def with_hem(
-    alpha: np.ndarray, flow: np.ndarray, mask: np.ndarray, rule: HemRule = HEM
+    alpha: np.ndarray, flow: np.ndarray, torso: Torso | None, rule: HemRule = HEM
 ) -> np.ndarray:
     """Alpha that ends below along one row of the garment.
 
     Args:
         alpha: (h, w) float32 in [0, 1], weight of the warped garment.
         flow: (h, w, 2) (x, y) in [-1, 1] into the garment's letterbox.
-        mask: (h, w) in [0, 1], of the garment in its letterbox.
+        torso: of the garment in its letterbox at (h, w).
         rule: how the hem is found.
 
     Returns:
         (h, w) float32 in [0, 1]; `alpha` itself where too little of the garment is in view
         to tell.
     """
-    torso = torso_of(mask)
     if torso is None:
         return alpha
-    height, width = mask.shape
-    tall = torso.bottom - torso.top
-    row = ((flow[..., 1] + 1) * (height / 2) - 0.5 - torso.top) / tall
-    aside = np.abs((flow[..., 0] + 1) * (width / 2) - 0.5 - torso.middle) / torso.half
-    place = (row - rule.first) * (rule.rows / (rule.last - rule.first))  # in rows of the rule
+    height, width = alpha.shape
+    at = Box(0, 0, width, height).to_pixels(flow)
+    aside = np.abs(at[..., 0] - torso.middle) / torso.half
+    step = (torso.bottom - torso.top) * (rule.last - rule.first) / rule.rows  # pixels a row
+    first = torso.top + (torso.bottom - torso.top) * rule.first
+    place = (at[..., 1] - first) / step  # in rows of the rule
     found = _chances(alpha, place, aside < rule.middle, rule)
     if found is None:
         return alpha
     chance, end = found
-    end = min(end, (1 - rule.first) / (rule.last - rule.first) * rule.rows)  # no longer than it is
-    of_row = _between(chance, place - 0.5)
-    pixels = (end - place) * ((rule.last - rule.first) / rule.rows * tall)
-    cut = np.minimum(alpha / np.maximum(of_row, 0.5), 1) * np.clip(pixels / rule.ramp + 0.5, 0, 1)
+    # No longer than its photo shows it, of which the last row is whole.
+    end = min(end, (torso.bottom + rule.ramp / 2 - first) / step)
+    ends = np.clip((end - place) * step / rule.ramp + 0.5, 0, 1)
+    cut = np.minimum(alpha / np.maximum(_between(chance, place - 0.5), 0.5), 1) * ends
     share = np.clip((1 + rule.side - aside) / rule.side, 0, 1) * (place > 0)
     return (alpha + (cut - alpha) * share).astype(np.float32)
 

@@ -70,11 +70,11 @@ def composite(raw, person, warped, flow, flows, pose: Pose, parsing) -> TryOnOut
     rendered = raw[:, :3].sigmoid()
     alpha, beta = raw[:, 3:4].sigmoid(), raw[:, 4:5].sigmoid()
     gain = (0.8 * raw[:, 5:6].tanh()).exp().expand(-1, 3, -1, -1)
-    # Nor may the light learn from a picture in which prints and folds lie a little off: it would
-    # learn to wash them out. It has a term of its own, over the garment warped by the true flow.
-    dressed = (warped * gain.detach()).clamp(0, 1)
     # Alpha learns from the mask alone. From the picture it would learn to put the blurred mean of
     # `rendered` wherever a print may lie a pixel off: cheaper, and the print shows in the mask.
     share = alpha.detach()
+    # Nor may the light learn from a picture in which prints and folds lie a little off: it would
+    # learn to wash them out. It has a term of its own, over the garment warped by the true flow.
+    dressed = (warped * gain.detach()).clamp(0, 1)
     image = share * dressed + (1 - share) * (beta * rendered + (1 - beta) * person)
     return TryOnOutput(image, flow, alpha, beta, rendered, gain, warped, flows, pose, parsing)

@@ -13,7 +13,7 @@ from app.web.build import PAGE
 from dmvton.compose import composite
 from dmvton.crop import Box, Tracker, letterbox, sample, search_boxes, torso_box
 from dmvton.garment import Garment, Pyramid, border_colour, encode, extended
-from dmvton.hem import with_hem
+from dmvton.hem import torso_of, with_hem
 from dmvton.image_io import Picture
 from dmvton.runtime import Layers
 
@@ -24,7 +24,7 @@ import * as geometry from "./js/geometry.js";
 import * as pixels from "./js/pixels.js";
 import * as garments from "./js/garment.js";
 import { composite } from "./js/compose.js";
-import { withHem } from "./js/hem.js";
+import { torsoOf, withHem } from "./js/hem.js";
 const given = JSON.parse((await import("node:fs")).readFileSync(0, "utf8"));
 const image = ({ rgb, width, height }) => {
   const data = new Uint8ClampedArray(width * height * 4).fill(255);
@@ -212,7 +212,8 @@ def test_composites(node, box):
         },
     }
     body = """const frame = image(given.frame), { photo, ...rest } = given.garment;
-    const garment = { photo: new pixels.Pyramid(image(photo)), ...rest };
+    const torso = torsoOf(rest.mask, given.layers.height, given.layers.width);
+    const garment = { photo: new pixels.Pyramid(image(photo)), torso, ...rest };
     composite(frame, given.box, given.layers, garment);
     return opaque(frame);"""
     found = np.array(node(body, given)).reshape(frame.shape)
@@ -239,9 +240,11 @@ def test_hem_is_that_of_python(node):
         given = {"alpha": alpha.ravel().tolist(), "mask": mask.ravel().tolist(),
                  "flow": flow.transpose(2, 0, 1).ravel().tolist(),
                  "height": SIZE[0], "width": SIZE[1]}  # fmt: skip
-        expected = with_hem(alpha, flow, mask)
+        expected = with_hem(alpha, flow, torso_of(mask))
         assert not np.array_equal(expected, alpha)
-        found = np.array(node("return withHem(given, given.mask);", given)).reshape(SIZE)
+        found = np.array(
+            node("return withHem(given, torsoOf(given.mask, given.height, given.width));", given)
+        ).reshape(SIZE)
         np.testing.assert_allclose(found, expected, atol=1e-3)
 
 

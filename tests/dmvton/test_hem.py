@@ -37,7 +37,7 @@ def test_a_torn_hem_becomes_one_row():
     alpha = in_doubt(mask)
     columns = range(32, 64)
     assert np.ptp(ends(alpha, columns)) > 5
-    hem = with_hem(alpha, identity(), mask)
+    hem = with_hem(alpha, identity(), torso_of(mask))
     found = ends(hem, columns)
     assert np.ptp(found) <= 1 and abs(found.mean() - 90) < 3  # where the chance is a half
     assert hem[20:87, 32:64].min() > 0.5 and hem[95:].max() == 0
@@ -50,7 +50,7 @@ def test_the_row_follows_the_flow():
     mask = t_shirt()
     rows = (tilted[..., 1] + 1) * H / 2 - 0.5
     alpha = (mask * np.clip((110 - rows) / 40, 0, 1)).astype(np.float32)
-    found = ends(with_hem(alpha, tilted, mask), range(32, 64))
+    found = ends(with_hem(alpha, tilted, torso_of(mask)), range(32, 64))
     slope = np.polyfit(np.arange(32, 64), found, 1)[0]
     assert slope == pytest.approx(-0.1 * H / 2 / 48, abs=0.02)
 
@@ -60,7 +60,7 @@ def test_sleeves_beside_the_torso_stay():
     mask[20:100, 30:66] = mask[20:118, 8:20] = mask[20:118, 76:88] = 1  # hanging, longer
     alpha = in_doubt(mask)
     alpha[:, :20] = alpha[:, 76:] = mask[:, :20] * 0.9
-    hem = with_hem(alpha, identity(), mask)
+    hem = with_hem(alpha, identity(), torso_of(mask))
     np.testing.assert_array_equal(hem[:, :20], alpha[:, :20])
     np.testing.assert_array_equal(hem[:, 76:], alpha[:, 76:])
     assert hem[95:, 32:64].max() == 0
@@ -70,7 +70,7 @@ def test_a_hand_in_front_neither_shortens_the_garment_nor_is_covered():
     mask = t_shirt()
     alpha = in_doubt(mask)
     alpha[60:75, 36:60] = 0
-    hem = with_hem(alpha, identity(), mask)
+    hem = with_hem(alpha, identity(), torso_of(mask))
     assert hem[60:75, 36:60].max() == 0
     assert abs(ends(hem, range(32, 64)).mean() - 90) < 3
 
@@ -80,12 +80,12 @@ def test_outline_above_the_hem_stays():
     mask = t_shirt()
     alpha = in_doubt(mask)
     alpha[:, 30:33] *= 0.1
-    assert with_hem(alpha, identity(), mask)[20:, 30:33].max() < 0.2
+    assert with_hem(alpha, identity(), torso_of(mask))[20:, 30:33].max() < 0.2
 
 
 def test_a_garment_is_no_longer_than_its_photo_shows():
     alpha = np.ones(SIZE, np.float32)  # down to the picture's end
-    hem = with_hem(alpha, identity(), t_shirt())
+    hem = with_hem(alpha, identity(), torso_of(t_shirt()))
     assert abs(ends(hem, range(32, 64)) - 109).max() <= 1
 
 
@@ -97,13 +97,13 @@ def test_a_garment_is_no_longer_than_its_photo_shows():
     ],
 )
 def test_without_a_garment_nothing_changes(alpha, mask):
-    np.testing.assert_array_equal(with_hem(alpha, identity(), mask), alpha)
+    np.testing.assert_array_equal(with_hem(alpha, identity(), torso_of(mask)), alpha)
 
 
 def test_below_the_picture_the_hem_is_not_looked_for():
     above = identity() * 0.3 - (0, 0.3)  # the picture shows rows 26 to 64 alone
     alpha = in_doubt(t_shirt())
-    np.testing.assert_array_equal(with_hem(alpha, above, t_shirt()) > 0.5, alpha > 0.5)
+    np.testing.assert_array_equal(with_hem(alpha, above, torso_of(t_shirt())) > 0.5, alpha > 0.5)
 
 
 def test_torso_is_the_widest_run_of_columns_below():

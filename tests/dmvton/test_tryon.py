@@ -41,8 +41,7 @@ def test_finds_the_torso_and_dresses_it_and_nothing_else(fake_tryon, garment, sh
     assert result.image.shape == frame.shape and result.image.dtype == np.uint8
     np.testing.assert_array_equal(frame, kept)
     changed = (result.image != frame).any(-1)
-    # The hem lies where the garment's mask ends, which is soft too.
-    assert changed[y + 4 : y + height - 4, x + 4 : x + width - 4].mean() > 0.94
+    assert changed[y + 4 : y + height - 4, x + 4 : x + width - 4].mean() > 0.95
     reach = 2 + height // 50  # the network's red mask is soft by a pixel of its own
     changed[y - reach : y + height + reach, x - reach : x + width + reach] = False
     assert not changed.any()

@@ -4,7 +4,7 @@
 
 import { clamp, inside } from "./geometry.js";
 import { withHem } from "./hem.js";
-import { median } from "./pixels.js";
+import { blurred, median, replicated } from "./pixels.js";
 
 // Where the result may differ from the input, and how it gets there.
 export const EDGES = {
@@ -29,7 +29,7 @@ const CHANNELS = 10;
  * @param garment from garment.js
  */
 export function composite(frame, box, answer, garment) {
-  const alpha = settled({ ...answer, alpha: withHem(answer, garment.mask) });
+  const alpha = settled(withHem(answer, garment.torso), answer.height, answer.width);
   const layers = { ...answer, alpha };
   const region = changedRegion(layers, box, frame);
   if (region.width <= 0 || region.height <= 0) return;
@@ -51,23 +51,9 @@ export function composite(frame, box, answer, garment) {
 }
 
 /** Alpha smoothed the more, the nearer it is to a half, so that a doubtful edge is a line. */
-function settled({ alpha, height, width }) {
-  const radius = Math.round(2.5 * EDGES.smooth);
-  const taps = Array.from({ length: 2 * radius + 1 },
-    (_, k) => Math.exp(-((k - radius) ** 2) / (2 * EDGES.smooth ** 2)));
-  const sum = taps.reduce((a, b) => a + b);
-  const blurred = (from, step, stride, count, lines) => {
-    const out = new Float32Array(from.length);
-    for (let l = 0; l < lines; l++) for (let i = 0; i < count; i++) {
-      let total = 0;
-      for (let k = -radius; k <= radius; k++) {
-        total += taps[k + radius] * from[l * stride + clamp(i + k, 0, count - 1) * step];
-      }
-      out[l * stride + i * step] = total / sum;
-    }
-    return out;
-  };
-  const around = blurred(blurred(alpha, 1, width, width, height), width, 1, height, width);
+function settled(alpha, height, width) {
+  const reach = Math.round(2.5 * EDGES.smooth);
+  const around = blurred(alpha, height, width, 1, EDGES.smooth, reach, replicated);
   return alpha.map((a, i) => a + (around[i] - a) * 4 * a * (1 - a));
 }
 

@@ -3,6 +3,7 @@
 
 import { TryOnError } from "./errors.js";
 import { clamp, inside, letterbox, round } from "./geometry.js";
+import { torsoOf } from "./hem.js";
 import { nearestColours, Pyramid, sample, toPlanes } from "./pixels.js";
 
 // When a photo counts as showing a garment, and how it is framed.
@@ -19,7 +20,7 @@ export const RULE = {
  * Letterbox a garment photo, run the garment graph, and check that there is a garment.
  *
  * @param image RGBA picture over white; `image.cutOut` says that its alpha is the garment's mask
- * @returns {photo: Pyramid, box, mask: (h, w) in the letterbox, features: name -> tensor}
+ * @returns {photo: Pyramid, box, torso: what ends in the hem, features: name -> tensor}
  * @throws TryOnError the photo is blank, or its mask is nearly empty
  */
 export async function encode(network, image) {
@@ -39,7 +40,8 @@ export async function encode(network, image) {
   const closer = framed(seen, network.size);
   if (closer !== null) seen = await look(network, image, closer, border);
   const photo = new Pyramid(extended(image, seen, network.size));
-  return { photo, box: seen.box, mask: seen.mask, features: seen.features };
+  const torso = torsoOf(seen.mask, ...network.size);
+  return { photo, box: seen.box, torso, features: seen.features };
 }
 
 async function look(network, image, box, border) {

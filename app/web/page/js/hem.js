@@ -13,7 +13,7 @@ export const HEM = {
 };
 
 /** The garment without its sleeves, in pixels of its picture; null without a garment. */
-function torsoOf(mask, height, width) {
+export function torsoOf(mask, height, width) {
   const sure = (y, x) => mask[y * width + x] > 0.5;
   const share = (y, from, to) => {
     let count = 0;
@@ -72,29 +72,29 @@ function runs(filled) {
  * Alpha that ends below along one row of the garment.
  *
  * @param answer planar float maps of the network, with height and width
- * @param mask (h, w) of the garment in its letterbox
+ * @param torso of the garment in its letterbox, from torsoOf
  */
-export function withHem({ alpha, flow, height, width }, mask) {
-  const torso = torsoOf(mask, height, width);
+export function withHem({ alpha, flow, height, width }, torso) {
   if (torso === null) return alpha;
-  const plane = height * width, tall = torso.bottom - torso.top;
+  const tall = torso.bottom - torso.top, first = torso.top + tall * HEM.first;
+  const step = tall * (HEM.last - HEM.first) / HEM.rows; // pixels a row
+  const plane = height * width;
   const place = new Float32Array(plane), aside = new Float32Array(plane);
   for (let i = 0; i < plane; i++) {
-    const row = ((flow[plane + i] + 1) * (height / 2) - 0.5 - torso.top) / tall;
-    place[i] = (row - HEM.first) * HEM.rows / (HEM.last - HEM.first);
+    place[i] = ((flow[plane + i] + 1) * (height / 2) - 0.5 - first) / step;
     aside[i] = Math.abs((flow[i] + 1) * (width / 2) - 0.5 - torso.middle) / torso.half;
   }
   const found = chances(alpha, place, aside);
   if (found === null) return alpha;
   const { chance } = found;
-  const end = Math.min(found.end, (1 - HEM.first) / (HEM.last - HEM.first) * HEM.rows);
-  const scale = (HEM.last - HEM.first) / HEM.rows * tall;
+  // No longer than its photo shows it, of which the last row is whole.
+  const end = Math.min(found.end, (torso.bottom + HEM.ramp / 2 - first) / step);
   return alpha.map((a, i) => {
     if (place[i] <= 0) return a;
     const share = clamp((1 + HEM.side - aside[i]) / HEM.side, 0, 1);
     const at = clamp(place[i] - 0.5, 0, HEM.rows - 1), low = Math.min(Math.floor(at), HEM.rows - 2);
     const ofRow = chance[low] + (at - low) * (chance[low + 1] - chance[low]);
-    const ends = clamp((end - place[i]) * scale / HEM.ramp + 0.5, 0, 1);
+    const ends = clamp((end - place[i]) * step / HEM.ramp + 0.5, 0, 1);
     return a + (Math.min(a / Math.max(ofRow, 0.5), 1) * ends - a) * share;
   });
 }

@@ -150,7 +150,8 @@ export function nearestColours(rgb, sure, h, w) {
   for (let i = 0; i < h * w; i++) {
     for (let c = 0; c < 3; c++) out[3 * i + c] = rgb[3 * nearest[i] + c];
   }
-  return blurred(out, h, w, 1.5);
+  const sigma = 1.5, reach = round(6 * sigma + 1) >> 1; // as far as OpenCV blurs bytes
+  return blurred(out, h, w, 3, sigma, reach, mirrored);
 }
 
 // Steps of a chamfer distance: to the right, the pixels already seen when going down row by row.
@@ -178,28 +179,32 @@ function nearestSure(sure, h, w) {
   return label;
 }
 
-/** Gaussian blur of (h, w, 3) bytes, mirrored at the border. */
-function blurred(rgb, h, w, sigma) {
-  const reach = round(6 * sigma + 1) >> 1;
+/** Borders of a blur: which of `side` pixels stands for the one at `k`. */
+export const replicated = (k, side) => clamp(k, 0, side - 1);
+const mirrored = (k, side) => {
+  const at = Math.abs(k);
+  return clamp(at < side ? at : 2 * side - 2 - at, 0, side - 1);
+};
+
+/** Gaussian blur of (h, w, channels), as far as `reach` pixels; an array of the same kind. */
+export function blurred(image, h, w, channels, sigma, reach, border) {
   const kernel = Array.from({ length: 2 * reach + 1 },
     (_, k) => Math.exp(-((k - reach) ** 2) / (2 * sigma * sigma)));
   const total = kernel.reduce((a, b) => a + b);
-  const mirror = (k, side) => {
-    const at = Math.abs(k);
-    return clamp(at < side ? at : 2 * side - 2 - at, 0, side - 1);
-  };
   const pass = (from, to, along, across, stepAlong, stepAcross) => {
-    for (let a = 0; a < across; a++) for (let i = 0; i < along; i++) for (let c = 0; c < 3; c++) {
-      let sum = 0;
-      for (let k = -reach; k <= reach; k++) {
-        const at = mirror(i + k, along) * stepAlong + a * stepAcross;
-        sum += kernel[k + reach] * from[3 * at + c];
+    for (let a = 0; a < across; a++) for (let i = 0; i < along; i++) {
+      for (let c = 0; c < channels; c++) {
+        let sum = 0;
+        for (let k = -reach; k <= reach; k++) {
+          const at = border(i + k, along) * stepAlong + a * stepAcross;
+          sum += kernel[k + reach] * from[channels * at + c];
+        }
+        to[channels * (i * stepAlong + a * stepAcross) + c] = sum / total;
       }
-      to[3 * (i * stepAlong + a * stepAcross) + c] = sum / total;
     }
   };
-  const between = new Float32Array(rgb.length), out = new Uint8ClampedArray(rgb.length);
-  pass(rgb, between, w, h, 1, w);
+  const between = new Float32Array(image.length), out = new image.constructor(image.length);
+  pass(image, between, w, h, 1, w);
   pass(between, out, h, w, w, 1);
   return out;
 }
