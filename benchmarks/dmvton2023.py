@@ -139,7 +139,8 @@ class Student2023(nn.Module):
         persons = self.person_features(signed(person))
         garments = self.garment_features(signed(garment))
         flows = []
-        offset = torch.zeros_like(persons[-1][:, :2])
+        # Displacements stay fp32 under autocast: a bf16 flow is a pixel coarse.
+        offset = torch.zeros_like(persons[-1][:, :2], dtype=torch.float32)
         for network, p, g in zip(self.flow, reversed(persons), reversed(garments), strict=True):
             offset = network(p, g, offset)
             flows.append(flow_of(offset))
@@ -171,6 +172,7 @@ def flow_of(offset: Tensor) -> Tensor:
 def normalised(pixels: Tensor) -> Tensor:
     """(N, 2, H, W) displacement in pixels of its own grid -> normalised like a flow."""
     height, width = pixels.shape[-2:]
+    pixels = pixels.float()
     return torch.cat([pixels[:, :1] * (2 / width), pixels[:, 1:] * (2 / height)], 1)
 
 

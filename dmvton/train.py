@@ -311,22 +311,25 @@ def train(cfg: TrainConfig, resume: bool = False) -> None:
     trainer.run()
 
 
-def main(argv: list[str] | None = None) -> None:
-    """`dmvton train --stage NAME --out DIR --data DIR ... [--config F] [--resume true]`."""
+def main(argv: list[str] | None = None, config: type[TrainConfig] = TrainConfig) -> None:
+    """`dmvton train --stage NAME --out DIR --data DIR ... [--config F] [--resume true]`.
+
+    `config` may add the sizes of a network of its own to `TrainConfig`, as benchmarks do.
+    """
     from jsonargparse import ArgumentParser, set_parsing_settings
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    known = {f.name for f in fields(TrainConfig)}
+    known = {f.name for f in fields(config)}
     parser = ArgumentParser(description="Train one stage; a killed run goes on with --resume true.")
     parser.add_argument("--config", action="config")
     parser.add_argument("--stage", choices=sorted(STAGES), default="student.full")
     parser.add_argument("--resume", type=bool, default=False)
-    parser.add_class_arguments(TrainConfig)
+    parser.add_class_arguments(config)
     stage = parser.parse_args(argv, defaults=True).stage
     parser.set_defaults(STAGES[stage])
     args = parser.parse_args(argv)
     values = parser.instantiate_classes(args)
-    cfg = TrainConfig(**{k: v for k, v in values.as_dict().items() if k in known})
+    cfg = config(**{k: v for k, v in values.as_dict().items() if k in known})
     check(cfg, args.resume)
     cfg.out.mkdir(parents=True, exist_ok=True)
     parser.save(args, str(cfg.out / "train.yaml"), overwrite=True)
