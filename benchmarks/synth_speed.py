@@ -1,9 +1,12 @@
 """Samples a second of the data engine, drawn and encoded as for a shard, on one process.
 
-    python -m benchmarks.synth_speed --data DATA [--count 60] [--part val] [--out synth.json]
+    python -m benchmarks.synth_speed --data DATA [--count 60] [--part val] [--processes 2]
+        [--out synth.json]
 
 `DATA` holds `makehuman/base/` for rendered people, and `ccp/` and `clothing/train/` for products B,
-C and D; what is missing is left out. The engine uses one thread: start as many as there are cores.
+C and D; what is missing is left out. The engine uses one thread: start as many as there are cores,
+as `--processes` does for a second figure, the wall time in which so many of them fill shards side
+by side, from when the last one is warm to when the last one is done (give it an idle machine).
 Also: the largest memory of the process so far, and how well the stored flow makes the target's
 garment out of the garment's picture (A: in flat light, where nothing but the flow makes a
 difference).
@@ -11,7 +14,11 @@ difference).
 
 import argparse
 import json
+import multiprocessing
+import os
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -19,8 +26,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from dmvton.errors import DataError
+from dmvton.memory import keep_memory
 from pose_synth.build import Banks, meshes
 from pose_synth.drawn import draw_garments
 from pose_synth.labels import Parsing
@@ -29,7 +38,7 @@ from pose_synth.persons import CANVAS
 from pose_synth.products import Sample
 from pose_synth.recipe import Generator, Recipe
 from pose_synth.rendered import RenderedGenerator, RenderedRecipe
-from pose_synth.shards import encode
+from pose_synth.shards import ShardPlan, encode, write
 
 WARM_UP = 3
 
@@ -96,15 +105,56 @@ def _time(draw: Callable[[np.random.Generator], Sample], count: int) -> dict[str
     return dict(zip(("draw", "write", "wall"), np.array(times).T, strict=True))
 
 
+def _fill(name: str, data: Path, part: str, plan: ShardPlan, ready) -> None:
+    """One of the processes of `side_by_side`."""
+    cv2.setNumThreads(1)
+    draw = Engines(data, part).make(name)
+    for i in range(WARM_UP):
+        encode(draw(np.random.default_rng([i])))
+    ready.wait()
+    write(plan, draw, {})
+
+
+def side_by_side(name: str, data: Path, part: str, count: int, processes: int) -> float:
+    """Samples of a product a second that `processes` write to shards, `count` each.
+
+    Raises:
+        RuntimeError: one of them failed; it has printed why.
+    """
+    os.environ["TQDM_DISABLE"] = "1"  # of the processes to start
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(processes + 1)
+    with tempfile.TemporaryDirectory() as folder:
+        plans = [ShardPlan(Path(folder) / str(i), count, i) for i in range(processes)]
+        team = [context.Process(target=_fill, args=(name, data, part, plan, ready), daemon=True)
+                for plan in plans]  # fmt: skip
+        for process in team:
+            process.start()
+        try:
+            ready.wait(timeout=600)
+        except threading.BrokenBarrierError:
+            raise RuntimeError(f"{name}: a process was not warm within ten minutes") from None
+        started = time.perf_counter()
+        for process in team:
+            process.join()
+        seconds = time.perf_counter() - started
+    if any(process.exitcode for process in team):
+        raise RuntimeError(f"{name}: a process failed")
+    return processes * count / seconds
+
+
 def main(argv: list[str] | None = None) -> None:
     """Prints and saves the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--part", choices=("train", "val", "test"), default="val")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)
+    keep_memory()
+    threadpool_limits(1, user_api="blas")
     report = {"canvas": CANVAS, "threads": 1, "device": "cpu", "batch": 1, "engines": {}}
     print(f"canvas {CANVAS[0]}x{CANVAS[1]}, one thread, cpu")
     engines = Engines(args.data, args.part)
@@ -124,6 +174,10 @@ def main(argv: list[str] | None = None) -> None:
         row = ", ".join(f"{k} {v['median_ms']:.1f} (p95 {v['p95_ms']:.1f}) ms"
                         for k, v in figures.items())  # fmt: skip
         print(f"{name}: {rate:.1f} samples a second and core; {row}; peak {_memory():.0f} MB")
+        if args.processes > 1:
+            rate = side_by_side(name, args.data, args.part, 8 * args.count, args.processes)
+            report["engines"][name][f"samples_per_second_of_{args.processes}"] = rate
+            print(f"{name}: {rate:.1f} samples a second of {args.processes} processes, written")
         if name in FLOW:
             draw = engines.make(FLOW[name])
             found = [flow_psnr(draw(np.random.default_rng([5, i]))) for i in range(args.count)]

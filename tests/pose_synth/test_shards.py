@@ -2,6 +2,7 @@ import json
 import tarfile
 
 import pytest
+from threadpoolctl import threadpool_info
 
 from dmvton.errors import DataError
 from dmvton.shards import ShardReader
@@ -105,3 +106,15 @@ def test_members_have_plain_names_and_no_trace_of_the_machine(tmp_path):
         members = list(tar)
     assert {m.name.split(".")[0] for m in members} == {"00000000", "00000001"}
     assert all(m.mtime == 0 and m.uid == 0 and not m.uname for m in members)
+
+
+def test_a_sample_is_drawn_on_one_thread(tmp_path):
+    """BLAS threads of several processes would wait for each other."""
+    seen = []
+
+    def watching(rng):
+        seen.extend(p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas")
+        return draw(rng)
+
+    write(ShardPlan(tmp_path, 1), watching, {})
+    assert seen and set(seen) == {1}
