@@ -8,9 +8,9 @@ _TRIM, _MMAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc
 def keep_memory() -> bool:
     """Keeps freed memory for the next picture; False where the C library has no such switch.
 
-    glibc hands every block over 128 kB back to the system at once, and the next picture of the same
-    size is paid for again, page by page: a quarter of the time of a loop over megapixel arrays. The
-    process stays as large as it once was.
+    glibc hands large blocks, and what is free at the end of its heap, back to the system, and the
+    next picture of the same size is paid for again, page by page: a quarter of the time of a loop
+    over megapixel arrays. The process stays as large as it once was.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -111,7 +111,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: dict) -> Path:
-    """Writes all shards and `manifest.json`.
+    """Writes all shards and `manifest.json`, on one thread.
+
+    BLAS would start a thread a core for products of a few rows, so that processes beside each other
+    would wait for one another.
 
     Args:
         plan: sizes, seed and folder.
@@ -120,9 +123,6 @@ def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: 
 
     Returns:
         The manifest's path.
-
-    One process uses one thread: BLAS would start one a core for products of a few rows, and two
-    processes beside each other would take twice as long as one after the other.
 
     Raises:
         DataError: the folder holds shards of another seed or size.
