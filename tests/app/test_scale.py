@@ -80,11 +80,16 @@ def test_a_photo_is_dressed_as_without_a_cluster(http, fake_tryon):
 
 
 def test_both_replicas_work_and_a_garment_stays_with_one(http):
-    keys = [add(http, shade(level)) for level in (40, 80, 120, 160)]
-    time.sleep(3)  # replicas tell the entrance from time to time what they keep
-    replicas = [{dress(http, key).headers["x-replica"] for _ in range(6)} for key in keys]
-    assert all(len(served) == 1 for served in replicas), replicas
-    assert len(set.union(*replicas)) == 2, replicas
+    # An idle replica is picked by chance: of eight garments each has some, but for 1 time in 128.
+    # A second eight make that 1 in 32,768; the first may have left the caches by then.
+    for levels in (range(20, 180, 20), range(30, 190, 20)):
+        keys = [add(http, shade(level)) for level in levels]
+        time.sleep(3)  # replicas tell the entrance from time to time what they keep
+        replicas = [{dress(http, key).headers["x-replica"] for _ in range(4)} for key in keys]
+        assert all(len(served) == 1 for served in replicas), replicas
+        if len(set.union(*replicas)) == 2:
+            return
+    pytest.fail(f"all garments went to one of two replicas: {replicas}")
 
 
 def test_overload_is_told_to_come_back(address, http, fake_tryon):
