@@ -26,13 +26,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from dmvton.errors import DataError
-from dmvton.memory import keep_memory
 from pose_synth.build import Banks, meshes
 from pose_synth.drawn import draw_garments
 from pose_synth.labels import Parsing
+from pose_synth.one_core import use_one_core
 from pose_synth.overlay import OverlayGenerator
 from pose_synth.persons import CANVAS
 from pose_synth.products import Sample
@@ -107,10 +106,13 @@ def _time(draw: Callable[[np.random.Generator], Sample], count: int) -> dict[str
 
 def _fill(name: str, data: Path, part: str, plan: ShardPlan, ready) -> None:
     """One of the processes of `side_by_side`."""
-    cv2.setNumThreads(1)
-    draw = Engines(data, part).make(name)
-    for i in range(WARM_UP):
-        encode(draw(np.random.default_rng([i])))
+    try:
+        draw = Engines(data, part).make(name)
+        for i in range(WARM_UP):
+            encode(draw(np.random.default_rng([i])))
+    except BaseException:
+        ready.abort()  # nobody has to wait for this one
+        raise
     ready.wait()
     write(plan, draw, {})
 
@@ -133,7 +135,7 @@ def side_by_side(name: str, data: Path, part: str, count: int, processes: int) -
         try:
             ready.wait(timeout=600)
         except threading.BrokenBarrierError:
-            raise RuntimeError(f"{name}: a process was not warm within ten minutes") from None
+            raise RuntimeError(f"{name}: a process failed or was not warm in ten minutes") from None
         started = time.perf_counter()
         for process in team:
             process.join()
@@ -152,9 +154,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
-    cv2.setNumThreads(1)
-    keep_memory()
-    threadpool_limits(1, user_api="blas")
+    use_one_core()
     report = {"canvas": CANVAS, "threads": 1, "device": "cpu", "batch": 1, "engines": {}}
     print(f"canvas {CANVAS[0]}x{CANVAS[1]}, one thread, cpu")
     engines = Engines(args.data, args.part)

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from pose_synth import split
@@ -22,6 +21,7 @@ from pose_synth.garments import (
     load_garments,
 )
 from pose_synth.landmarks import load_landmarks
+from pose_synth.one_core import use_one_core
 from pose_synth.outfit import Outfit, outfit_of
 from pose_synth.overlay import OverlayGenerator
 from pose_synth.paired import PairedGenerator, load_pairs
@@ -74,7 +74,7 @@ class Banks:
 
         `learned` adds the garments whose landmarks a network found.
         """
-        cv2.setNumThreads(1)
+        use_one_core()
         self.source, self.poses = ClothingCoParsing(data / "ccp"), PoseBank.load()
         self.keys = split.select(self.source.ids(), "persons", part)
         self.outfits: list[Outfit] = []
@@ -156,7 +156,7 @@ def meshes(data: Path) -> Path:
 
 def _build_tiny(cfg: BuildConfig) -> Path:
     """Shards that are right in shape and flow, from meshes and drawn garments alone."""
-    cv2.setNumThreads(1)
+    use_one_core()
     garments = draw_garments(TINY_GARMENTS, cfg.seed)
     people = RenderedGenerator(garments, meshes(cfg.data), cfg.people)
     note = {"preset": cfg.preset, "garments": len(garments), "recipe": asdict(people.recipe)}
@@ -165,7 +165,7 @@ def _build_tiny(cfg: BuildConfig) -> Path:
 
 def _build_paired(cfg: BuildConfig) -> Path:
     """Shards from a try-on dataset's own pairs."""
-    cv2.setNumThreads(1)
+    use_one_core()
     source = TryOnSet(cfg.data, cfg.part)
     banks = load_pairs(source)
     note = {"part": cfg.part, "layout": source.layout.name, "recipe": asdict(cfg.recipe),

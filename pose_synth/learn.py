@@ -24,6 +24,7 @@ from pose_synth.garments import (
 )
 from pose_synth.laid import SIZE, source
 from pose_synth.landmarks import landmark_mesh, save_landmarks
+from pose_synth.one_core import use_one_core
 from pose_synth.outlines import load_outlines
 
 LONG = 0.42  # sleeve over torso from which a garment is drawn more often
@@ -103,7 +104,7 @@ def find_all(data: Path, out: Path, steps: int, seed: int) -> None:
         steps: of training, 24 pictures each.
         seed: of the training.
     """
-    cv2.setNumThreads(1)
+    use_one_core()
     torch.manual_seed(seed)
     root, outlines, gates = data / "clothing/train", load_outlines(), LearnedGates()
     sources = []

@@ -25,6 +25,7 @@ from dmvton.keypoints import Keypoint
 from dmvton.runtime import NetworkPair, to_tensor
 from pose_synth.build import meshes, shop_tops
 from pose_synth.oks import oks
+from pose_synth.one_core import use_one_core
 from pose_synth.products import Sample
 from pose_synth.rendered import RenderedGenerator, RenderedRecipe
 from pose_synth.shards import ShardPlan, write, write_text
@@ -131,7 +132,7 @@ def mine(cfg: MineConfig) -> Path:
     Raises:
         DataError: nothing to draw from, or the round before has other poses.
     """
-    cv2.setNumThreads(1)
+    use_one_core()
     garments = shop_tops(cfg.data, cfg.part)
     if not garments:
         raise DataError(

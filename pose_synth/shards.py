@@ -14,11 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from dmvton.errors import DataError
-from dmvton.memory import keep_memory
+from pose_synth.one_core import use_one_core
 from pose_synth.products import Sample
 
 FORMAT = 1
@@ -127,13 +126,12 @@ def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: 
     Raises:
         DataError: the folder holds shards of another seed or size.
     """
-    keep_memory()
+    use_one_core()
     plan.out.mkdir(parents=True, exist_ok=True)
     _claim(plan)
     shards = []
     starts = range(0, plan.samples, plan.shard_size)
-    one_thread = threadpool_limits(1, user_api="blas")
-    with one_thread, tqdm(total=plan.samples, unit="sample") as progress:
+    with tqdm(total=plan.samples, unit="sample") as progress:
         for number, start in enumerate(starts):
             path = plan.out / f"shard-{number:05d}.tar"
             count = min(plan.shard_size, plan.samples - start)
