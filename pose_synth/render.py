@@ -53,7 +53,7 @@ class Group(NamedTuple):
     points: np.ndarray | None  # (V, 3) world; None: those of the first group
     faces: np.ndarray  # (F, 3)
     pattern: np.ndarray | None
-    tile: np.ndarray | None
+    tile: np.ndarray | None  # of the garment: its pattern
     material: np.ndarray | int
     what: int  # see raster.fill
     cull: bool = False
@@ -148,14 +148,15 @@ class Scene:
             groups.append(Group(posed, part.faces, part.pattern, part.tile, part.material, what))
         groups.append(Group(None, w.body.faces[under], None, None, w.body_material[under],
                             raster.BODY, True))  # fmt: skip
-        groups.append(Group(cloth, top.faces, top.pattern, top.tile, raster.GARMENT, raster.CLOTH))
+        groups.append(Group(cloth, top.faces, top.pattern, top.pattern[:, :2], raster.GARMENT,
+                            raster.CLOTH))  # fmt: skip
         return _merge(groups, camera, zoom, self.looks.skin)
 
     def _shade(self, mesh: Mesh, buffers: Buffers, done, dressing: Dressing, out) -> np.ndarray:
         """Colours `out`; returns the garment positions (H, W, 2), NaN without garment."""
         looks = self.looks
         flow = np.full((*out.shape[:2], 2), np.nan, np.float32)
-        surface = (mesh.faces, mesh.material, mesh.normal, mesh.pattern, mesh.tile, mesh.colour)
+        surface = (mesh.faces, mesh.material, mesh.surface)
         raster.shade((buffers.face, buffers.corner), done, surface,
                      (looks.tiles, looks.folds, looks.light), (dressing.field, dressing.cloth),
                      out, flow)  # fmt: skip
@@ -163,17 +164,11 @@ class Scene:
 
     def _picture(self, mesh: Mesh, buffers: Buffers, out, flow, zoom: int) -> Picture:
         """Brings samples to pixels."""
-        size = (out.shape[1] // zoom, out.shape[0] // zoom)
-        image = cv2.resize(out, size, interpolation=cv2.INTER_AREA)
-        cloth = (~np.isnan(flow[..., 0])).astype(np.float32)
-        cover = cv2.resize(cloth, size, interpolation=cv2.INTER_AREA)
-        middle = slice(zoom // 2, None, zoom)
-        face = buffers.face[middle, middle]
-        labels = np.where(face < 0, np.uint8(0), PARSING[mesh.material[face]])
-        depth = np.ascontiguousarray(buffers.depth[middle, middle])
+        seen = (buffers.depth, buffers.face)
+        image, cover, labels, depth = raster.gather(out, seen, flow, PARSING[mesh.material], zoom)
         if self.looks.light[4] > 0:
             image *= _contact_shadow(depth)[..., None]
-        return Picture(np.clip(np.round(image), 0, 255).astype(np.uint8), cover, labels,
+        return Picture(np.round(image, out=image).astype(np.uint8), cover, labels,
                        raster.block_flow(flow, 2 * zoom, SAME_LAYER), depth)  # fmt: skip
 
 
@@ -212,10 +207,11 @@ def _merge(groups: list[Group], camera: Camera, zoom: int, skin: np.ndarray):
     face = np.concatenate(faces)
     screen = camera.screen(space)
     screen[:, :2] = (screen[:, :2] + 0.5) * zoom - 0.5
-    colour = np.zeros_like(space)
-    colour[: len(skin)] = skin
+    surface = np.zeros((len(space), 8), np.float32)
+    surface[:, :3] = raster.normals(space, face)
+    np.concatenate([g.tile for g in own], out=surface[:, 3:5])
+    surface[: len(skin), 5:] = skin
     material = [np.broadcast_to(np.uint8(g.material), len(g.faces)) for g in groups]
-    mesh = Mesh(screen, raster.normals(space, face), np.concatenate([g.pattern for g in own]),
-                np.concatenate([g.tile for g in own]), colour, face,
+    mesh = Mesh(screen, np.concatenate([g.pattern for g in own]), surface, face,
                 np.concatenate(material))  # fmt: skip
     return mesh, spans
