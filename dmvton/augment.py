@@ -60,6 +60,8 @@ class AugmentConfig:
     """Chance that the garment photo is brighter or darker than the worn garment."""
     exposure: float = 0.8
     """Chance of a change of light over the whole person picture."""
+    camera: float = 0.3
+    """Chance of a poor camera: a lamp from one side, a vignette, coloured light, blur, noise."""
 
 
 def colour_map(rng: np.random.Generator):
@@ -114,6 +116,7 @@ class Augment:
         out["keypoints"] = self._keypoints(raw.keypoints, person_view, flip)
         self._cut(out, rng)
         self._expose(out, rng)
+        self._film(out, rng)
         torso = [Keypoint.LEFT_SHOULDER, Keypoint.RIGHT_SHOULDER]
         out["presence"] = np.array([out["keypoints"][torso, 2].min() > 0], np.float32)
         if raw.kind == NO_PERSON:
@@ -248,6 +251,23 @@ class Augment:
         for name in ("person", "target"):
             lit = np.clip(out[name], 0, 1) ** gamma * gain
             out[name] = np.clip(lit, 0, 1).astype(np.float32)
+
+    def _film(self, out: dict[str, np.ndarray], rng) -> None:
+        """A webcam or a phone indoors; what no garment covers stays the same in both pictures."""
+        if rng.random() >= self.config.camera:
+            return
+        y, x = np.mgrid[-1 : 1 : self.height * 1j, -1 : 1 : self.width * 1j]
+        side = rng.uniform(0, 2 * np.pi)
+        lamp = 1 + rng.uniform(0, 0.4) * (x * np.cos(side) + y * np.sin(side))
+        lamp *= 1 - rng.uniform(0, 0.2) * (x * x + y * y)
+        light = (lamp[..., None] * np.exp(rng.normal(0, 0.04, 3))).astype(np.float32)
+        sigma = max(rng.uniform(-1, 1.2), 0)
+        noise = rng.standard_normal(light.shape, np.float32) * np.float32(rng.uniform(0, 0.025))
+        for name in ("person", "target"):
+            seen = np.clip(out[name] * light, 0, 1)
+            if sigma > 0.2:
+                seen = cv2.GaussianBlur(seen, (0, 0), sigma)
+            out[name] = np.clip(seen + noise, 0, 1)
 
 
 def _bars(garment: np.ndarray, mask: np.ndarray, rng) -> None:

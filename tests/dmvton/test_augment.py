@@ -15,7 +15,7 @@ from tests.samples import marker_grey, write_shards
 SIZE = (256, 192)
 CALM = AugmentConfig(
     recolour=0, recolour_old=0, print=0, studio=0, cut=0, garment_background=0, exposure=0,
-    garment_light=0, garment_bars=0,
+    camera=0, garment_light=0, garment_bars=0,
 )  # fmt: skip
 STILL = replace(
     CALM, zoom=(1, 1), shift=0, rotate=0, stretch=0, bend=0, garment_rotate=0, garment_stretch=0,
@@ -200,8 +200,9 @@ def test_cut_ends_picture_masks_and_keypoints_at_one_row(raw):
     assert below.any() and not arrays["keypoints"][below, 2].any()
 
 
-def test_light_changes_person_and_target_alike(raw):
-    arrays = view(raw, 2, replace(STILL, exposure=1))
+@pytest.mark.parametrize("cause", ["exposure", "camera"])
+def test_light_and_camera_change_person_and_target_alike(raw, cause):
+    arrays = view(raw, 2, replace(STILL, **{cause: 1}))
     plain = view(raw, 2, STILL)
     assert np.abs(arrays["person"] - plain["person"]).mean() > 0.005
     assert np.abs(arrays["person"] - arrays["target"])[outside(arrays)].max() < 1e-6
@@ -232,7 +233,7 @@ def test_presence_needs_both_shoulders(raw):
 @pytest.mark.parametrize("seed", range(10))
 def test_everything_at_full_strength_stays_in_range(raw, seed):
     config = AugmentConfig(recolour=1, recolour_old=1, print=1, studio=1, cut=1, exposure=1,
-                           garment_background=1, garment_light=1)  # fmt: skip
+                           camera=1, garment_background=1, garment_light=1)  # fmt: skip
     batch = to_batch(view(raw, seed, config))
     for value in (batch.person, batch.garment, batch.target, batch.garment_mask,
                   batch.person_mask, batch.target_mask):  # fmt: skip
