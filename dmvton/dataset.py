@@ -1,5 +1,6 @@
 """Map-style dataset over shards: index and epoch decide the sample's random view."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -30,12 +31,18 @@ class TryOnDataset(Dataset):
 
     def __init__(
         self, roots: list[Path], size: tuple[int, int], augment: AugmentConfig | None = None,
-        seed: int = 0, limit: int | None = None,
+        seed: int = 0, limit: int | None = None, without: Sequence[str] = (),
     ):  # fmt: skip
-        """Indexes the shards; `limit` keeps the first samples of each folder only."""
+        """Indexes the shards; `limit` keeps the first samples of each folder only.
+
+        `without` names products to leave out: "C" means "C-real" too.
+        """
         reduce = 2 if size[0] <= 128 else 1
         readers = [ShardReader(Path(r), reduce) for r in roots]
-        self.items = [(r, i) for r in readers for i in range(len(r))[:limit]]
+        self.items = [
+            (r, i) for r in readers for i in range(len(r))[:limit]
+            if not without or r.kind(i).split("-")[0] not in without
+        ]  # fmt: skip
         self.augment = Augment(size, augment, canvas_rows=256 // reduce)
         self.seed = seed
 

@@ -85,6 +85,11 @@ class ShardReader:
                 "delete the shard and build again"
             ) from error
 
+    def kind(self, index: int) -> str:
+        """Product of a sample (A, B, C, D, ...), without its pictures."""
+        path, members = self.entries[index]
+        return json.loads(self._read(path, members["json"]))["kind"]
+
     def _decode(self, path: Path, members: dict[str, tuple[int, int]]) -> RawSample:
         data = {name: self._read(path, where) for name, where in members.items()}
         meta = json.loads(data["json"])

@@ -44,6 +44,8 @@ class TrainConfig:
     """Folder of the run: states, logs, and `ema/` with the weights to use."""
     data: list[Path]
     """Folders of shards for training."""
+    without: list[str] = field(default_factory=list)
+    """Products (A, B, C, D) to leave out of the training shards, to see what they bring."""
     val: list[Path] = field(default_factory=list)
     """Folders of shards for validation."""
     network: Literal["student", "teacher"] = "student"
@@ -225,7 +227,7 @@ class Trainer:
         if self.step >= cfg.steps:
             return
         log = TrainLog(cfg.out / "log" if engine.is_main_process else None)
-        data = TryOnDataset(cfg.data, cfg.size, cfg.augment, cfg.seed)
+        data = TryOnDataset(cfg.data, cfg.size, cfg.augment, cfg.seed, without=cfg.without)
         sampler = ViewSampler(len(data), cfg.batch_size, cfg.seed, self.step,
                               engine.process_index, engine.num_processes)  # fmt: skip
         loader = DataLoader(data, batch_sampler=sampler, num_workers=cfg.workers,

@@ -80,7 +80,7 @@ def draw_markers():
 
 
 def write_shards(folder, kinds="CCCC", shard_size=3, **options):
-    """Shards of one sample a letter of `kinds`; returns the folder."""
+    """Shards of one sample for each of `kinds`; returns the folder."""
     plan = ShardPlan(folder, len(kinds), shard_size=shard_size)
     rest = iter(enumerate(kinds))
 

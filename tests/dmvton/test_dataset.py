@@ -51,6 +51,13 @@ def test_shapes_and_types_of_a_batch(folder):
     assert batch.tryon.flatten().tolist() == [1, 1, 0, 0]
 
 
+def test_products_can_be_left_out(tmp_path):
+    kinds = ["C", "C-real", "D", "K"]
+    data = TryOnDataset([write_shards(tmp_path, kinds)], SIZE, without=["C"])
+    assert [reader.kind(i) for reader, i in data.items] == ["D", "K"]
+    assert data[0].tryon.item() == 1 and data[1].tryon.item() == 0
+
+
 def test_folders_follow_one_another_and_can_be_limited(folder, tmp_path):
     other = write_shards(tmp_path, "NN")
     data = TryOnDataset([folder, other], SIZE)
