@@ -25,6 +25,7 @@ from pose_synth.one_core import use_one_core
 from pose_synth.outfit import Outfit, outfit_of
 from pose_synth.overlay import OverlayGenerator
 from pose_synth.paired import PairedGenerator, load_pairs
+from pose_synth.parsings import ParsingBank
 from pose_synth.persons import Person, load_persons
 from pose_synth.pose import PoseBank
 from pose_synth.products import Sample
@@ -56,6 +57,8 @@ class BuildConfig:
     learned: bool = False
     """Also garments whose landmarks a network found: most long sleeves and jackets. The protocols
     of `dmvton eval` are drawn without."""
+    parsed: bool = False
+    """Also people whose photos have no labels and were parsed by a network; product D only."""
     framing: float = 0.18
     """Share of pose-only samples (whole photos and pictures without a person)."""
     rendered: float = 0.0
@@ -69,17 +72,18 @@ class BuildConfig:
 class Banks:
     """Persons and garments of one part of the split, with the reasons of all rejects."""
 
-    def __init__(self, data: Path, part: str, learned: bool = False):
+    def __init__(self, data: Path, part: str, learned: bool = False, parsed: bool = False):
         """Loads the banks; takes under a minute with the committed keypoints and outlines.
 
-        `learned` adds the garments whose landmarks a network found.
+        `learned` adds the garments whose landmarks a network found, `parsed` the people.
         """
         use_one_core()
         self.source, self.poses = ClothingCoParsing(data / "ccp"), PoseBank.load()
         self.keys = split.select(self.source.ids(), "persons", part)
         self.outfits: list[Outfit] = []
         self.rejects: dict[str, str] = {}
-        for found in load_persons(self.source, self.poses, self.keys):
+        parsings = ParsingBank.load() if parsed else None
+        for found in load_persons(self.source, self.poses, self.keys, parsings=parsings):
             if isinstance(found, Person):
                 self.outfits.append(outfit_of(found))
             else:
@@ -125,7 +129,7 @@ def build(cfg: BuildConfig) -> Path:
         return _build_tiny(cfg)
     if cfg.layout == "tryon":
         return _build_paired(cfg)
-    banks = Banks(cfg.data, cfg.part, cfg.learned)
+    banks = Banks(cfg.data, cfg.part, cfg.learned, cfg.parsed)
     print(banks.summary())
     tryon = Generator(banks.outfits, banks.garments, cfg.recipe)
     framing = FramingGenerator(banks.source, banks.poses, banks.keys, banks.garments, banks.paths)
@@ -133,7 +137,7 @@ def build(cfg: BuildConfig) -> Path:
     if cfg.rendered > 0 or cfg.overlay > 0:
         people = RenderedGenerator(banks.garments, meshes(cfg.data), cfg.people)
     if people is not None and cfg.overlay > 0:
-        overlay = OverlayGenerator(people, banks.outfits)
+        overlay = OverlayGenerator(people, [o for o in banks.outfits if not o.parsed])
 
     def draw(rng: np.random.Generator) -> Sample:
         if people is not None and rng.random() < cfg.rendered:
@@ -144,7 +148,7 @@ def build(cfg: BuildConfig) -> Path:
 
     note = {"part": cfg.part, "banks": banks.summary(), "rejects": banks.rejects,
             "recipe": asdict(cfg.recipe), "framing": cfg.framing, "learned": cfg.learned,
-            "people": asdict(cfg.people), "rendered": cfg.rendered,
+            "parsed": cfg.parsed,            "people": asdict(cfg.people), "rendered": cfg.rendered,
             "overlay": cfg.overlay}  # fmt: skip
     return write(ShardPlan(cfg.out, cfg.samples or 9000, cfg.seed), draw, note)
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.io
 
 from dmvton.errors import DataError
-from pose_synth.labels import ccp_lookup
+from pose_synth.labels import Parsing, ccp_lookup
 
 
 class SourceError(DataError):
@@ -59,6 +59,14 @@ class ClothingCoParsing:
         if labels.ndim != 2 or not labels.any():
             raise SourceError(f"{path} holds no labels; skip this id")
         return labels.astype(np.uint8)
+
+    def image_tags(self, key: str) -> set[Parsing]:
+        """Classes of the clothes that a photo without pixel labels is tagged with."""
+        path = self.root / "annotations/image-level" / f"{key}.mat"
+        table, tags = ccp_lookup(self.tags()), _load(path, "tags").ravel()
+        if tags.size == 0 or tags.max() >= len(table):
+            raise SourceError(f"{path} holds no tags under {len(table)}; skip this id")
+        return {Parsing(c) for c in table[tags]}
 
     def parsing(self, key: str, shape: tuple[int, int]) -> np.ndarray:
         """Merged labels (H, W) uint8 of `Parsing`, checked against the photo's (height, width)."""

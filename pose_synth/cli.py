@@ -9,6 +9,7 @@ from pose_synth.build import BuildConfig, build
 from pose_synth.landmarks import BANK as LANDMARKS
 from pose_synth.measure import outlines, poses, split
 from pose_synth.mine import MineConfig, mine
+from pose_synth.parsings import BANK as PARSINGS
 from pose_synth.show import show
 from pose_synth.tryonset import check
 
@@ -31,11 +32,30 @@ def landmarks(data: Path, out: Path = LANDMARKS, steps: int = 550, seed: int = 0
     find_all(data, out, steps, seed)
 
 
+def parse(data: Path, out: Path = PARSINGS, steps: int = 600, seed: int = 0) -> None:
+    """Parses the street photos without labels, with a network trained on those that have some.
+
+    Args:
+        data: folder with `ccp/`.
+        out: bank to write.
+        steps: of training, 8 pictures each; 600 take ten minutes of one core.
+        seed: of the training.
+    """
+    try:
+        from pose_synth.learn_parsing import parse_all
+    except ImportError as error:
+        raise MissingExtraError(
+            f"`dmvton synth parse` needs torch ({error}); pip install '.[synth,train]'"
+        ) from error
+    parse_all(data, out, steps, seed)
+
+
 # Functions whose arguments are the command's options.
 PLAIN: dict[str, Callable[..., None]] = {
     "show": show,
     "check": check,
     "landmarks": landmarks,
+    "parse": parse,
     "poses": poses,
     "outlines": outlines,
     "split": split,

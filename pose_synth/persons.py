@@ -13,6 +13,7 @@ import numpy as np
 from pose_synth.ccp import ClothingCoParsing, SourceError
 from pose_synth.flat import mesh_iou
 from pose_synth.labels import Parsing, hidden_by
+from pose_synth.parsings import ParsingBank
 from pose_synth.pose import PoseBank
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, WornMesh, torso_frame, worn_mesh
 
@@ -53,6 +54,7 @@ class Person:
     layers: str  # "single", "layered" or "dress"
     misfit: float
     scale: float
+    parsed: bool = False  # a network found the parsing
 
 
 def canvas_matrix(points: np.ndarray, scale: float) -> np.ndarray:
@@ -108,12 +110,15 @@ def _gate_pose(points, score, gates: PersonGates) -> str | None:
 
 
 def load_person(
-    source: ClothingCoParsing, poses: PoseBank, key: str, scale: float, gates: PersonGates
-) -> Person | str:
-    """The person of a labelled photo, or the reason why it is not used."""
+    source: ClothingCoParsing, poses: PoseBank, key: str, scale: float, gates: PersonGates,
+    parsings: ParsingBank | None = None,
+) -> Person | str:  # fmt: skip
+    """The person of a photo with labels, own or of `parsings`, or the reason why it is not used."""
+    labels = None
     try:
         photo = source.photo(key)
-        labels = source.parsing(key, photo.shape[:2])
+        if parsings is None or key not in parsings:
+            labels = source.parsing(key, photo.shape[:2])
         points, score = poses.points(key)
     except SourceError as error:
         return f"source: {error}"
@@ -122,7 +127,12 @@ def load_person(
         return reason
     matrix = canvas_matrix(points, scale)
     size = (round(CANVAS[0] * scale), round(CANVAS[1] * scale))
-    image, parsing = warp_to(photo, matrix, size), warp_to(labels, matrix, size, nearest=True)
+    image = warp_to(photo, matrix, size)
+    if labels is not None:
+        parsing = warp_to(labels, matrix, size, nearest=True)
+    else:
+        assert parsings is not None
+        parsing = parsings.canvas(key, size)
     points = points.copy()
     points[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
     region, layers = _top_region(parsing, points[:, :2])
@@ -134,15 +144,18 @@ def load_person(
     misfit = 1 - mesh_iou(worn.mesh, region)
     if misfit > gates.max_misfit:
         return "mesh misfit"
-    return Person(key, image, parsing, region, points, worn, layers, misfit, scale)
+    return Person(key, image, parsing, region, points, worn, layers, misfit, scale, labels is None)
 
 
 def load_persons(
     source: ClothingCoParsing, poses: PoseBank, keys: list[str], scale: float = 2.0,
-    gates: PersonGates | None = None,
+    gates: PersonGates | None = None, parsings: ParsingBank | None = None,
 ) -> Iterator[Person | tuple[str, str]]:  # fmt: skip
-    """Yields every labelled person among `keys` that passes, and (id, reason) for all others."""
+    """Yields every labelled person among `keys` that passes, and (id, reason) for all others.
+
+    `parsings` gives labels to photos that have none of their own.
+    """
     for key in keys:
-        if source.has_parsing(key):
-            found = load_person(source, poses, key, scale, gates or PersonGates())
+        if source.has_parsing(key) or (parsings is not None and key in parsings):
+            found = load_person(source, poses, key, scale, gates or PersonGates(), parsings)
             yield (key, found) if isinstance(found, str) else found

@@ -93,7 +93,9 @@ class Generator:
             try:
                 kind = "D" if rng.random() < self.recipe.real_target else "C"
                 outfit = self.outfits[rng.choice(len(self.outfits), p=self.chance)]
-                return (self._real_target if kind == "D" else self._retexture)(rng, outfit)
+                # A target painted by a network's parsing would teach its mistakes; a photo can't.
+                real = kind == "D" or outfit.parsed
+                return (self._real_target if real else self._retexture)(rng, outfit)
             except Rejected:
                 continue
         raise RuntimeError("50 draws in a row were rejected; loosen the gates or enlarge the banks")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -152,6 +154,11 @@ def test_flow_of_product_c_is_the_truth(garments):
     plain = [make_outfit("short", plain=True), make_outfit("long", sleeve=0.9, plain=True)]
     found = [truth(sample) for sample in draw(plain, garments, real_target=0.0)]
     assert np.median(found) > 30 and min(found) > 24, np.round(found, 1)
+
+
+def test_people_parsed_by_a_network_are_real_targets_only(outfits, garments):
+    parsed = [replace(outfit, parsed=True) for outfit in outfits]
+    assert {sample.kind for sample in draw(parsed, garments, real_target=0.0)} == {"D"}
 
 
 def test_flow_of_product_d_is_the_truth(outfits, garments):
