@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dmvton.errors import MissingExtraError
+from dmvton.runtime import DEFAULT_WEIGHTS
 from pose_synth.bodybank import make_body
 from pose_synth.build import BuildConfig, build
 from pose_synth.landmarks import BANK as LANDMARKS
@@ -32,7 +33,13 @@ def landmarks(data: Path, out: Path = LANDMARKS, steps: int = 550, seed: int = 0
     find_all(data, out, steps, seed)
 
 
-def parse(data: Path, out: Path = PARSINGS, steps: int = 600, seed: int = 0) -> None:
+def parse(
+    data: Path,
+    out: Path = PARSINGS,
+    steps: int = 600,
+    seed: int = 0,
+    weights: Path = DEFAULT_WEIGHTS,
+) -> None:
     """Parses the street photos without labels, with a network trained on those that have some.
 
     Args:
@@ -40,6 +47,7 @@ def parse(data: Path, out: Path = PARSINGS, steps: int = 600, seed: int = 0) -> 
         out: bank to write.
         steps: of training, 8 pictures each; 600 take ten minutes of one core.
         seed: of the training.
+        weights: folder of a student, whose person encoder the network starts from.
     """
     try:
         from pose_synth.learn_parsing import parse_all

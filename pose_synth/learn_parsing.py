@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from dmvton.errors import DataError
+from dmvton.networks import load_network
 from pose_synth import split
 from pose_synth.ccp import ClothingCoParsing, SourceError
 from pose_synth.labels import Parsing
@@ -69,8 +70,10 @@ def _report(net: ParserNet, held: list[Canvas], gates: ParsingGates) -> None:
                   f"{middle:.3f}, tenth {low:.3f}")  # fmt: skip
 
 
-def parse_all(data: Path, out: Path, steps: int, seed: int) -> None:
+def parse_all(data: Path, out: Path, steps: int, seed: int, weights: Path) -> None:
     """Trains on the labelled photos for training and writes the parsing of the other ones.
+
+    The network starts from the person encoder of the student in `weights`.
 
     Raises:
         DataError: no labelled photo, or none that the gates let pass.
@@ -82,7 +85,7 @@ def parse_all(data: Path, out: Path, steps: int, seed: int) -> None:
     known = [c for _, c in canvases(source, poses, keys["train"], labelled=True)]
     if not known:
         raise DataError(f"{source.root}: no photo with pixel labels; expected annotations/")
-    net = ParserNet()
+    net = ParserNet(load_network("student", weights).person)
     train(net, known, steps, seed)
     _report(net, [c for _, c in canvases(source, poses, keys["val"], labelled=True)], gates)
     found, reasons = {}, Counter()
