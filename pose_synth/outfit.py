@@ -176,18 +176,36 @@ def crop_hem(outfit: Outfit, amount: float) -> Outfit:
     down, across = away @ frame.down / frame.length, away @ frame.across
     near = np.abs(across) < 0.75 * frame.shoulders  # sleeves that hang beside stay
     cut = outfit.region & (down > min(outfit.worn.hem, 1.05) - amount) & near
-    belly = cut & (np.abs(across) < 0.5 * frame.shoulders)
-    if skin_colour(outfit) is None or belly.sum() < 60:
+    return _bared(outfit, cut, cut & (np.abs(across) < 0.5 * frame.shoulders))
+
+
+def bare_shoulders(outfit: Outfit, depth: float) -> Outfit:
+    """Cuts the top straight across, `depth` torso lengths below the shoulders; skin above.
+
+    With sleeves that is an off-shoulder top, after `bare_arms` a strapless one.
+    """
+    frame = torso_frame(outfit.points[:, :2])
+    y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
+    away = np.stack([x, y], 2) - frame.neck
+    down, across = away @ frame.down / frame.length, np.abs(away @ frame.across)
+    cut = outfit.region & (down < depth) & (across < 0.75 * frame.shoulders)
+    body = (across < 0.5 * frame.shoulders) | _arm_band(outfit, 0.6, 0.2)
+    return _bared(outfit, cut, cut & body & (down > -0.12))
+
+
+def _bared(outfit: Outfit, cut: np.ndarray, skin: np.ndarray) -> Outfit:
+    """The outfit without `cut`: skin is painted on the part `skin` of it, background beside."""
+    if skin_colour(outfit) is None or skin.sum() < 60:
         return outfit
-    beside = cut & ~belly
+    beside = cut & ~skin
     image = outfit.image.copy()
     if beside.any():
         image = cv2.inpaint(image, beside.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    alpha = cv2.GaussianBlur(belly.astype(np.float32), (0, 0), 0.8)[..., None]
-    image = np.round(image * (1 - alpha) + _skin_paint(outfit, belly) * alpha).astype(np.uint8)
+    alpha = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), 0.8)[..., None]
+    image = np.round(image * (1 - alpha) + _skin_paint(outfit, skin) * alpha).astype(np.uint8)
     parsing = outfit.parsing.copy()
-    parsing[belly], parsing[beside] = Parsing.SKIN, Parsing.BACKGROUND
-    return _refit(replace(outfit, parsing=parsing), image, outfit.region & ~cut, bare=belly)
+    parsing[skin], parsing[beside] = Parsing.SKIN, Parsing.BACKGROUND
+    return _refit(replace(outfit, parsing=parsing), image, outfit.region & ~cut, bare=skin)
 
 
 def see_through(outfit: Outfit, dressed: np.ndarray, opacity: float) -> np.ndarray:

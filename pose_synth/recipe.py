@@ -10,6 +10,7 @@ from pose_synth.outfit import (
     Outfit,
     add_sleeves,
     bare_arms,
+    bare_shoulders,
     change_neckline,
     crop_hem,
     lower_hem,
@@ -49,6 +50,8 @@ class Recipe:
     the rest of the coat staying below it; else a t-shirt is stretched to the coat's length."""
     sleeveless: float = 0.0
     """Chance that an input's sleeves are cut at the shoulder, half of the time with a low neck."""
+    off_shoulder: float = 0.0
+    """Chance that an input's top ends below the shoulders, half of the time without sleeves."""
     cropped: float = 0.0
     """Chance that an input's hem is cut above the hips and the belly painted bare."""
     sheer: float = 0.0
@@ -133,6 +136,10 @@ class Generator:
                 outfit = bare_arms(outfit, rng.uniform(0.15, 0.55))
             else:
                 outfit = add_sleeves(outfit, rng.uniform(max(0.3, outfit.sleeve + 0.1), 1.0))
+        if r.off_shoulder > 0 and rng.random() < r.off_shoulder:
+            if rng.random() < 0.5:
+                outfit = bare_arms(outfit, rng.uniform(0.01, 0.06))
+            outfit = bare_shoulders(outfit, rng.uniform(0.1, 0.26))
         if r.cropped > 0 and rng.random() < r.cropped:
             outfit = crop_hem(outfit, rng.uniform(0.1, 0.35))
         elif rng.random() < r.hem_change:

@@ -7,10 +7,10 @@ from pose_synth.body import Body, PoseSampler, skin, transforms
 from pose_synth.coverage import hands_in_front, tucked, waist_row
 from pose_synth.drawn import draw_garments
 from pose_synth.labels import Parsing
-from pose_synth.outfit import crop_hem, see_through, skin_colour
+from pose_synth.outfit import bare_shoulders, crop_hem, see_through, skin_colour
 from pose_synth.recipe import Generator, Recipe
 from pose_synth.rendered import RenderedGenerator, RenderedRecipe
-from tests.figures import LONGSLEEVE, TORSO, TSHIRT, make_garment, make_outfit
+from tests.figures import LONGSLEEVE, NECK_Y, TORSO, TSHIRT, make_garment, make_outfit
 
 ASSETS = Path(__file__).parents[3] / "shared" / "data" / "makehuman" / "base"
 needs_meshes = pytest.mark.skipif(
@@ -31,6 +31,21 @@ def test_raised_hem_bares_the_belly():
     assert np.abs(colour - skin_colour(outfit)).max() < 40
     kept = cropped.region
     assert np.abs(cropped.image[kept].astype(int) - outfit.image[kept]).mean() < 3
+
+
+def test_off_shoulder_tops_end_below_the_shoulders():
+    outfit = make_outfit()
+    low = bare_shoulders(outfit, 0.2)
+    gone = outfit.region & ~low.region
+    assert gone.any() and not (low.region & ~outfit.region).any()
+    line = NECK_Y + 0.2 * TORSO
+    assert np.flatnonzero(gone.any(1)).max() == pytest.approx(line, abs=2)
+    assert not low.region[: int(line) - 2].any()
+    bare = gone & (low.parsing == Parsing.SKIN)
+    assert bare.sum() > 0.8 * gone.sum()
+    assert np.abs(low.image[bare].mean(0) - skin_colour(outfit)).max() < 40
+    kept = low.region
+    assert np.abs(low.image[kept].astype(int) - outfit.image[kept]).mean() < 3
 
 
 def test_thin_cloth_lets_skin_through():
@@ -65,9 +80,9 @@ def test_sleeveless_inputs_show_the_arms(banks):
 def test_options_that_are_off_change_no_draw(banks):
     for i in range(4):
         a = Generator(*banks, Recipe()).draw(np.random.default_rng([4, i]))
-        b = Generator(*banks, Recipe(sleeveless=0.0, cropped=0.0, sheer=0.0)).draw(
-            np.random.default_rng([4, i])
-        )
+        b = Generator(
+            *banks, Recipe(sleeveless=0.0, off_shoulder=0.0, cropped=0.0, sheer=0.0)
+        ).draw(np.random.default_rng([4, i]))
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
