@@ -16,6 +16,7 @@ from dmvton.shards import RawSample
 from dmvton.view import View
 
 POSE_ONLY, NO_PERSON = "K", "N"  # kinds of samples without try-on truth
+_LOWER = 6  # of the parsing, see pose_synth.labels; kept apart, for imports point one way
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class AugmentConfig:
     recolour_old: float = 0.5
     print: float = 0.3
     """Chance that a drawn pattern is printed on the new garment."""
+    lower: float = 0.2
+    """Chance that trousers or skirt change their colours, half of the time with a print."""
     studio: float = 0.25
     """Chance of a plain background behind the person."""
     cut: float = 0.15
@@ -144,6 +147,10 @@ class Augment:
             garment, target = _print(garment, flat, target, new, raw.flow, rng)
         if rng.random() < c.recolour_old:
             person = _blend(person, colour_map(rng)(person), old)
+        if rng.random() < c.lower:
+            below = cv2.GaussianBlur((raw.parsing == _LOWER).astype(np.float32), (0, 0), 0.7)
+            below = below * (1 - np.maximum(old, new))
+            person, target = _other_cloth((person, target), below, rng)
         if rng.random() < c.studio:
             behind = background(person.shape[:2], rng)
             body = np.maximum((raw.parsing > 0).astype(np.float32), np.maximum(old, new))
@@ -292,18 +299,29 @@ def _filled(garment: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return garment * weight + nearest_colours(garment, sure) * (1 - weight)
 
 
+def _other_cloth(pictures, mask: np.ndarray, rng) -> list[np.ndarray]:
+    """The same new colours, and perhaps a print, where the mask is, in each of the pictures."""
+    change = colour_map(rng)
+    out = [_blend(picture, change(picture), mask) for picture in pictures]
+    if rng.random() < 0.5:
+        pattern, ink = print_pattern(mask.shape, rng)
+        out = [_blend(x, np.clip(pattern * _shade(x, mask), 0, 255), ink * mask) for x in out]
+    return out
+
+
+def _shade(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Light (H, W, 1) on the cloth of a mask, about 1."""
+    light = cv2.GaussianBlur(image.mean(2), (0, 0), 2)
+    level = (light * mask).sum() / (mask.sum() + 1e-3)
+    return np.clip((light + 20) / (level + 20), 0.55, 1.3)[..., None]
+
+
 def _print(garment, flat, target, new, flow, rng) -> tuple[np.ndarray, np.ndarray]:
     """Prints a pattern on the garment photo and, through the flow, on the worn garment."""
     pattern, ink = print_pattern(garment.shape[:2], rng)
     full = cv2.resize(flow, (target.shape[1], target.shape[0]), interpolation=cv2.INTER_LINEAR)
     worn = cv2.remap(pattern, full[..., 0], full[..., 1], cv2.INTER_LINEAR)
     worn_ink = cv2.remap(ink, full[..., 0], full[..., 1], cv2.INTER_LINEAR)
-
-    def shade(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        light = cv2.GaussianBlur(image.mean(2), (0, 0), 2)
-        level = (light * mask).sum() / (mask.sum() + 1e-3)
-        return np.clip((light + 20) / (level + 20), 0.55, 1.3)[..., None]
-
-    garment = _blend(garment, np.clip(pattern * shade(garment, flat), 0, 255), ink * flat)
-    target = _blend(target, np.clip(worn * shade(target, new), 0, 255), worn_ink * new)
+    garment = _blend(garment, np.clip(pattern * _shade(garment, flat), 0, 255), ink * flat)
+    target = _blend(target, np.clip(worn * _shade(target, new), 0, 255), worn_ink * new)
     return garment, target

@@ -14,7 +14,7 @@ from tests.samples import marker_grey, write_shards
 
 SIZE = (256, 192)
 CALM = AugmentConfig(
-    recolour=0, recolour_old=0, print=0, studio=0, cut=0, garment_background=0, exposure=0,
+    recolour=0, recolour_old=0, print=0, lower=0, studio=0, cut=0, garment_background=0, exposure=0,
     camera=0, garment_light=0, garment_bars=0,
 )  # fmt: skip
 STILL = replace(
@@ -200,6 +200,17 @@ def test_cut_ends_picture_masks_and_keypoints_at_one_row(raw):
     assert below.any() and not arrays["keypoints"][below, 2].any()
 
 
+def test_other_trousers_in_person_and_target_alike(raw):
+    legs = raw._replace(parsing=np.where(np.indices(raw.parsing.shape)[0] > 220, 6, raw.parsing))
+    for seed in range(4):
+        plain, arrays = (view(legs, seed, replace(STILL, lower=chance)) for chance in (0, 1))
+        rows = [x["person"].mean((1, 2)) for x in (plain, arrays)]  # one may be a mirror image
+        change = np.abs(rows[1] - rows[0])
+        assert change[240:].mean() > 0.01 and change[:120].max() < 1e-5
+        away = outside(arrays)
+        assert np.abs(arrays["person"] - arrays["target"])[away].max() < 1e-6
+
+
 @pytest.mark.parametrize("cause", ["exposure", "camera"])
 def test_light_and_camera_change_person_and_target_alike(raw, cause):
     arrays = view(raw, 2, replace(STILL, **{cause: 1}))
@@ -232,8 +243,8 @@ def test_presence_needs_both_shoulders(raw):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_everything_at_full_strength_stays_in_range(raw, seed):
-    config = AugmentConfig(recolour=1, recolour_old=1, print=1, studio=1, cut=1, exposure=1,
-                           camera=1, garment_background=1, garment_light=1)  # fmt: skip
+    config = AugmentConfig(recolour=1, recolour_old=1, print=1, lower=1, studio=1, cut=1,
+                           exposure=1, camera=1, garment_background=1, garment_light=1)  # fmt: skip
     batch = to_batch(view(raw, seed, config))
     for value in (batch.person, batch.garment, batch.target, batch.garment_mask,
                   batch.person_mask, batch.target_mask):  # fmt: skip
