@@ -55,7 +55,7 @@ def parse(
         raise MissingExtraError(
             f"`dmvton synth parse` needs torch ({error}); pip install '.[synth,train]'"
         ) from error
-    parse_all(data, out, steps, seed)
+    parse_all(data, out, steps, seed, weights)
 
 
 # Functions whose arguments are the command's options.

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from dmvton.errors import DataError
 from pose_synth.ccp import SourceError
 from pose_synth.labels import Parsing
 from pose_synth.parsings import ParsingBank
@@ -81,6 +82,27 @@ def test_a_network_learns_to_parse_and_tags_rule_out():
     assert found.agreement > 0.8 and 0.5 < found.certainty <= 1
     other = parse(net, canvas.image, {Parsing.OUTER})
     assert not np.isin(other.labels, (Parsing.UPPER, Parsing.LOWER)).any()
+
+
+def test_command_parses_what_has_no_labels(tmp_path, source, monkeypatch):  # noqa: F811
+    pytest.importorskip("torch", reason="torch is not installed")
+    from pose_synth import cli, learn_parsing
+
+    folder = source.root / "annotations/image-level"
+    folder.mkdir()
+    values = np.array([[0, TAGS.index("t-shirt"), TAGS.index("jeans")]], np.uint8)
+    scipy.io.savemat(folder / "0003.mat", {"tags": values})
+    monkeypatch.setattr(learn_parsing.PoseBank, "load", bank)
+    monkeypatch.setattr(learn_parsing.split, "select", lambda keys, *_: keys)
+    asked = ["parse", "--data", str(source.root.parent), "--out", str(tmp_path / "bank.npz"),
+             "--steps", "1"]  # fmt: skip
+    open_gates, closed = (learn_parsing.ParsingGates(least, 0) for least in (0, 1.1))
+    monkeypatch.setattr(learn_parsing, "ParsingGates", lambda: open_gates)
+    cli.main(asked)
+    assert set(ParsingBank.load(tmp_path / "bank.npz").index) == {"0003"}
+    monkeypatch.setattr(learn_parsing, "ParsingGates", lambda: closed)
+    with pytest.raises(DataError, match="mirror image differs"):
+        cli.main(asked)
 
 
 def test_iou_of_masks():
