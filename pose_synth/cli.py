@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dmvton.errors import MissingExtraError
-from dmvton.runtime import DEFAULT_WEIGHTS
 from pose_synth.bodybank import make_body
 from pose_synth.build import BuildConfig, build
 from pose_synth.landmarks import BANK as LANDMARKS
@@ -33,13 +32,7 @@ def landmarks(data: Path, out: Path = LANDMARKS, steps: int = 550, seed: int = 0
     find_all(data, out, steps, seed)
 
 
-def parse(
-    data: Path,
-    out: Path = PARSINGS,
-    steps: int = 600,
-    seed: int = 0,
-    weights: Path = DEFAULT_WEIGHTS,
-) -> None:
+def parse(data: Path, out: Path = PARSINGS, steps: int = 600, seed: int = 0) -> None:
     """Parses the street photos without labels, with a network trained on those that have some.
 
     Args:
@@ -47,7 +40,6 @@ def parse(
         out: bank to write.
         steps: of training, 8 pictures each; 600 take ten minutes of one core.
         seed: of the training.
-        weights: folder of a student, whose person encoder the network starts from.
     """
     try:
         from pose_synth.learn_parsing import parse_all
@@ -55,7 +47,7 @@ def parse(
         raise MissingExtraError(
             f"`dmvton synth parse` needs torch ({error}); pip install '.[synth,train]'"
         ) from error
-    parse_all(data, out, steps, seed, weights)
+    parse_all(data, out, steps, seed)
 
 
 # Functions whose arguments are the command's options.

@@ -10,7 +10,6 @@ import torch
 from tqdm import tqdm
 
 from dmvton.errors import DataError
-from dmvton.networks import load_network
 from pose_synth import split
 from pose_synth.ccp import ClothingCoParsing, SourceError
 from pose_synth.labels import Parsing
@@ -70,10 +69,8 @@ def _report(net: ParserNet, held: list[Canvas], gates: ParsingGates) -> None:
                   f"{middle:.3f}, tenth {low:.3f}")  # fmt: skip
 
 
-def parse_all(data: Path, out: Path, steps: int, seed: int, weights: Path) -> None:
+def parse_all(data: Path, out: Path, steps: int, seed: int) -> None:
     """Trains on the labelled photos for training and writes the parsing of the other ones.
-
-    The network starts from the person encoder of the student in `weights`.
 
     Raises:
         DataError: no labelled photo, or none that the gates let pass.
@@ -85,7 +82,7 @@ def parse_all(data: Path, out: Path, steps: int, seed: int, weights: Path) -> No
     known = [c for _, c in canvases(source, poses, keys["train"], labelled=True)]
     if not known:
         raise DataError(f"{source.root}: no photo with pixel labels; expected annotations/")
-    net = ParserNet(load_network("student", weights).person)
+    net = ParserNet()
     train(net, known, steps, seed)
     _report(net, [c for _, c in canvases(source, poses, keys["val"], labelled=True)], gates)
     found, reasons = {}, Counter()

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dmvton.student.config import StudentConfig
-from dmvton.student.encoders import PersonEncoder
-from dmvton.student.layers import Junction, separable
-from dmvton.student.trunk import CHANNELS
+from dmvton.student.layers import Junction, Pyramid, TokenBlock, separable
+from dmvton.student.trunk import CHANNELS, Trunk
 from pose_synth.labels import Parsing
 
+WIDTH = 64
 STRIDE = 2
 
 
@@ -30,25 +29,28 @@ class Canvas(NamedTuple):
 
 
 class ParserNet(nn.Module):
-    """A person encoder, as of the student, and a small decoder."""
+    """An ImageNet trunk and a small decoder."""
 
-    def __init__(self, encoder: PersonEncoder | None = None):
-        """`encoder` has learnt to see people; by default one that knows ImageNet only."""
+    def __init__(self):
         super().__init__()
-        self.encoder = encoder or PersonEncoder(StudentConfig())
-        width = self.encoder.position.shape[1]
-        self.d8 = Junction(width, width, width, 5, mode="bilinear")
-        self.d4 = Junction(width, width, width, 5, mode="bilinear")
-        self.d2 = Junction(width, CHANNELS[0], width // 2, mode="bilinear")
+        self.trunk = Trunk()
+        self.pyramid = Pyramid(WIDTH)
+        self.tokens = nn.Sequential(TokenBlock(WIDTH), TokenBlock(WIDTH))
+        self.d8 = Junction(WIDTH, WIDTH, WIDTH, 5, mode="bilinear")
+        self.d4 = Junction(WIDTH, WIDTH, WIDTH, 5, mode="bilinear")
+        self.d2 = Junction(WIDTH, CHANNELS[0], WIDTH // 2, mode="bilinear")
         self.head = nn.Sequential(
-            separable(width // 2, width // 2, 5), nn.Conv2d(width // 2, len(Parsing), 1)
+            separable(WIDTH // 2, WIDTH // 2, 5), nn.Conv2d(WIDTH // 2, len(Parsing), 1)
         )
 
     def forward(self, image: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) RGB in [0, 1] -> logits (N, 11, H / 2, W / 2)."""
-        maps, _ = self.encoder(image)
-        x = self.d4(self.d8(maps.p16, [maps.p8]), [maps.p4])
-        return self.head(self.d2(x, [maps.p2]))
+        f = self.trunk(image)
+        p4, p8, p16 = self.pyramid(f)
+        tokens = self.tokens(p16.flatten(2).transpose(1, 2))
+        x = tokens.transpose(1, 2).reshape(p16.shape)
+        x = self.d4(self.d8(x, [p8]), [p4])
+        return self.head(self.d2(x, [f.s2]))
 
 
 def as_input(image: np.ndarray) -> Tensor:
@@ -77,8 +79,8 @@ def train(net: ParserNet, canvases: Sequence[Canvas], steps: int, seed: int = 0,
           rate: float = 2e-3, batch: int = 8) -> None:  # fmt: skip
     """Trains in place; about a second of one core a step. The learning rate falls to nothing."""
     rng = np.random.default_rng(seed)
-    trunk = [p for n, p in net.named_parameters() if ".trunk." in n and p.requires_grad]
-    rest = [p for n, p in net.named_parameters() if ".trunk." not in n]
+    trunk = [p for n, p in net.named_parameters() if "trunk." in n and p.requires_grad]
+    rest = [p for n, p in net.named_parameters() if "trunk." not in n]
     groups = [{"params": rest, "lr": rate}, {"params": trunk, "lr": rate / 4}]
     optimiser = torch.optim.AdamW(groups, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
