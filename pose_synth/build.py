@@ -125,6 +125,7 @@ def _of_part(paths: list[Path], part: str) -> list[Path]:
 
 def build(cfg: BuildConfig) -> Path:
     """Writes the shards and returns the manifest's path."""
+    use_one_core()
     if cfg.preset == "tiny":
         return _build_tiny(cfg)
     if cfg.layout == "tryon":
@@ -160,7 +161,6 @@ def meshes(data: Path) -> Path:
 
 def _build_tiny(cfg: BuildConfig) -> Path:
     """Shards that are right in shape and flow, from meshes and drawn garments alone."""
-    use_one_core()
     garments = draw_garments(TINY_GARMENTS, cfg.seed)
     people = RenderedGenerator(garments, meshes(cfg.data), cfg.people)
     note = {"preset": cfg.preset, "garments": len(garments), "recipe": asdict(people.recipe)}
@@ -169,7 +169,6 @@ def _build_tiny(cfg: BuildConfig) -> Path:
 
 def _build_paired(cfg: BuildConfig) -> Path:
     """Shards from a try-on dataset's own pairs."""
-    use_one_core()
     source = TryOnSet(cfg.data, cfg.part)
     banks = load_pairs(source)
     note = {"part": cfg.part, "layout": source.layout.name, "recipe": asdict(cfg.recipe),

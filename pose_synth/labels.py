@@ -38,6 +38,8 @@ _CCP_TAGS = {
 
 CCP_CLASS = {tag: cls for cls, tags in _CCP_TAGS.items() for tag in tags.split()}
 
+TOPS = (Parsing.UPPER, Parsing.OUTER, Parsing.DRESS)
+
 # What may lie in front of a top: the garment goes on behind these.
 OCCLUDERS = (
     Parsing.SKIN,

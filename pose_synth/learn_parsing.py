@@ -12,9 +12,9 @@ from tqdm import tqdm
 from dmvton.errors import DataError
 from pose_synth import split
 from pose_synth.ccp import ClothingCoParsing, SourceError
-from pose_synth.labels import Parsing
+from pose_synth.labels import TOPS, Parsing
 from pose_synth.one_core import use_one_core
-from pose_synth.parser_net import TOPS, Canvas, ParserNet, iou, parse, train
+from pose_synth.parser_net import Canvas, Parsed, ParserNet, iou, parse, train
 from pose_synth.parsings import ParsingBank
 from pose_synth.persons import CANVAS, canvas_matrix, warp_to
 from pose_synth.pose import PoseBank
@@ -28,6 +28,12 @@ class ParsingGates:
     """IoU of the top between the picture and its mirror image."""
     min_certainty: float = 0.8
     """Mean chance of the chosen class where the top is."""
+
+    def reason_against(self, parsed: Parsed) -> str | None:
+        """Why a parsing is not used; None where it is."""
+        if parsed.agreement < self.min_agreement:
+            return "mirror image differs"
+        return "uncertain" if parsed.certainty < self.min_certainty else None
 
 
 def _canvas(source: ClothingCoParsing, poses: PoseBank, key: str, labelled: bool) -> Canvas:
@@ -59,9 +65,8 @@ def _report(net: ParserNet, held: list[Canvas], gates: ParsingGates) -> None:
     for canvas in held:
         present = {Parsing(c) for c in np.unique(canvas.labels)}
         found = parse(net, canvas.image, present)
-        good = found.agreement >= gates.min_agreement and found.certainty >= gates.min_certainty
         truth, top = (np.isin(x, TOPS) for x in (canvas.labels, found.labels))
-        (passed if good else failed).append(iou(truth, top))
+        (failed if gates.reason_against(found) else passed).append(iou(truth, top))
     for name, scores in (("passed", passed), ("failed", failed)):
         if scores:
             low, middle = np.quantile(scores, [0.1, 0.5])
@@ -92,12 +97,11 @@ def parse_all(data: Path, out: Path, steps: int, seed: int) -> None:
         except SourceError:
             reasons["no tags"] += 1
             continue
-        if parsed.agreement < gates.min_agreement:
-            reasons["mirror image differs"] += 1
-        elif parsed.certainty < gates.min_certainty:
-            reasons["uncertain"] += 1
-        else:
+        reason = gates.reason_against(parsed)
+        if reason is None:
             found[key] = parsed.labels
+        else:
+            reasons[reason] += 1
     if not found:
         raise DataError(f"{source.root}: no parsing passes; left out: {dict(reasons)}")
     ParsingBank.save(out, found)

@@ -150,22 +150,8 @@ def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     edge = np.concatenate([outfit.mesh.torso[:, 0], outfit.mesh.torso[::-1, -1]])
     cv2.fillPoly(torso, [np.round(edge).astype(np.int32)], 1)
     cut = outfit.region & whole & ~keep & (torso == 0)
-    arm = cut & _arm_band(outfit, 1.02, 0.17)
-    if skin_colour(outfit) is None or arm.sum() < 60:
-        return outfit
-    beside = cut & ~arm
     solid = cv2.dilate((outfit.region | (outfit.parsing > 0)).astype(np.uint8), np.ones((3, 3)))
-    image = outfit.image.copy()
-    if beside.any():
-        image = cv2.inpaint(
-            image, (beside | (cut & (solid > 0))).astype(np.uint8), 3, cv2.INPAINT_TELEA
-        )
-    alpha = cv2.GaussianBlur(arm.astype(np.float32), (0, 0), 0.8)[..., None]
-    image = np.round(image * (1 - alpha) + _skin_paint(outfit, arm) * alpha).astype(np.uint8)
-    parsing = outfit.parsing.copy()
-    parsing[arm], parsing[beside] = Parsing.SKIN, Parsing.BACKGROUND
-    changed = replace(outfit, parsing=parsing)
-    return _refit(changed, image, outfit.region & ~cut, bare=arm)
+    return _bared(outfit, cut, cut & _arm_band(outfit, 1.02, 0.17), cut & (solid > 0))
 
 
 def crop_hem(outfit: Outfit, amount: float) -> Outfit:
@@ -193,14 +179,20 @@ def bare_shoulders(outfit: Outfit, depth: float) -> Outfit:
     return _bared(outfit, cut, cut & body & (down > -0.12))
 
 
-def _bared(outfit: Outfit, cut: np.ndarray, skin: np.ndarray) -> Outfit:
-    """The outfit without `cut`: skin is painted on the part `skin` of it, background beside."""
+def _bared(
+    outfit: Outfit, cut: np.ndarray, skin: np.ndarray, unknown: np.ndarray | None = None
+) -> Outfit:
+    """The outfit without `cut`: skin is painted on the part `skin` of it, background beside.
+
+    The background goes on from what lies around, but not from where it is `unknown`.
+    """
     if skin_colour(outfit) is None or skin.sum() < 60:
         return outfit
     beside = cut & ~skin
     image = outfit.image.copy()
     if beside.any():
-        image = cv2.inpaint(image, beside.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+        hole = beside if unknown is None else beside | unknown
+        image = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
     alpha = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), 0.8)[..., None]
     image = np.round(image * (1 - alpha) + _skin_paint(outfit, skin) * alpha).astype(np.uint8)
     parsing = outfit.parsing.copy()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dmvton.student.layers import Junction, Pyramid, TokenBlock, separable
 from dmvton.student.trunk import CHANNELS, Trunk
-from pose_synth.labels import Parsing
+from pose_synth.labels import TOPS, Parsing
 
 WIDTH = 64
 STRIDE = 2
@@ -110,7 +110,6 @@ class Parsed(NamedTuple):
     certainty: float  # mean chance of the chosen class, where the top is
 
 
-TOPS = (Parsing.UPPER, Parsing.OUTER, Parsing.DRESS)
 _TAGGED = (*TOPS, Parsing.LOWER, Parsing.SHOES, Parsing.BAG)  # of other classes, tags are few
 
 

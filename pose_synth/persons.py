@@ -12,7 +12,7 @@ import numpy as np
 
 from pose_synth.ccp import ClothingCoParsing, SourceError
 from pose_synth.flat import mesh_iou
-from pose_synth.labels import Parsing, hidden_by
+from pose_synth.labels import TOPS, Parsing, hidden_by
 from pose_synth.parsings import ParsingBank
 from pose_synth.pose import PoseBank
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, WornMesh, torso_frame, worn_mesh
@@ -82,7 +82,7 @@ def warp_to(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], neares
 
 def _top_region(parsing: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, str]:
     """Mask of all layers of the top, and how it is layered; a dress counts down to the hips."""
-    upper, outer, dress = (parsing == c for c in (Parsing.UPPER, Parsing.OUTER, Parsing.DRESS))
+    upper, outer, dress = (parsing == c for c in TOPS)
     frame = torso_frame(points)
     y, x = np.mgrid[: parsing.shape[0], : parsing.shape[1]]
     depth = (x - frame.neck[0]) * frame.down[0] + (y - frame.neck[1]) * frame.down[1]

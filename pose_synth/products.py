@@ -11,7 +11,7 @@ import numpy as np
 
 from pose_synth.garments import CANVAS as GARMENT_CANVAS
 from pose_synth.garments import Garment, extend_colours
-from pose_synth.labels import Parsing
+from pose_synth.labels import TOPS
 from pose_synth.outfit import Outfit
 from pose_synth.strips import StripMesh, dense_map, fill_nearest
 
@@ -147,6 +147,5 @@ def flow_to_grid(field: np.ndarray) -> np.ndarray:
 
 def garment_layers(outfit: Outfit) -> list[np.ndarray]:
     """The outfit's region, one mask a layer."""
-    classes = (Parsing.UPPER, Parsing.OUTER, Parsing.DRESS)
-    layers = [outfit.region & (outfit.parsing == c) for c in classes]
-    return [*layers, outfit.region & ~np.isin(outfit.parsing, classes)]
+    layers = [outfit.region & (outfit.parsing == c) for c in TOPS]
+    return [*layers, outfit.region & ~np.isin(outfit.parsing, TOPS)]
