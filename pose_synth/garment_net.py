@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pose_synth.fit import fit
 from pose_synth.laid import SIZE, Source, draw_laid, random_affine
 from pose_synth.landmarks import mirrored
 
@@ -111,23 +112,13 @@ def train(net: LandmarkNet, sources: Sequence[Source], steps: int, seed: int = 0
           rate: float = 3e-3, as_is: float = 0.3, batch: int = 24) -> None:  # fmt: skip
     """Trains in place; half a second of one core a step. The learning rate falls to nothing."""
     rng = np.random.default_rng(seed)
-    optimiser = torch.optim.AdamW(net.parameters(), rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1,
-                                                   pct_start=0.05)  # fmt: skip
-    net.train().to(memory_format=torch.channels_last)
-    shown = None
-    for step in range(1, steps + 1):
+
+    def losses() -> dict[str, Tensor]:
         pictures, targets, masks = _batch(rng, sources, batch, as_is)
-        terms = loss(net(pictures.to(memory_format=torch.channels_last)), targets, masks)
-        optimiser.zero_grad()
-        sum(terms.values()).backward()
-        optimiser.step()
-        schedule.step()
-        now = terms["points"].item()
-        shown = now if shown is None else 0.98 * shown + 0.02 * now
-        if step % 50 == 0:
-            print(f"step {step} of {steps}, loss of the landmarks {shown:.3f}", flush=True)
-    net.eval()
+        return loss(net(pictures.to(memory_format=torch.channels_last)), targets, masks)
+
+    groups = [{"params": net.parameters(), "lr": rate, "weight_decay": 1e-4}]
+    fit(net, groups, steps, 0.05, losses)
 
 
 class Found(NamedTuple):

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dmvton.student.layers import Junction, Pyramid, TokenBlock, separable
 from dmvton.student.trunk import CHANNELS, Trunk
+from pose_synth.fit import fit
 from pose_synth.labels import TOPS, Parsing
 
 WIDTH = 64
@@ -81,25 +82,16 @@ def train(net: ParserNet, canvases: Sequence[Canvas], steps: int, seed: int = 0,
     rng = np.random.default_rng(seed)
     trunk = [p for n, p in net.named_parameters() if "trunk." in n and p.requires_grad]
     rest = [p for n, p in net.named_parameters() if "trunk." not in n]
-    groups = [{"params": rest, "lr": rate}, {"params": trunk, "lr": rate / 4}]
-    optimiser = torch.optim.AdamW(groups, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [rate, rate / 4], total_steps=steps + 1, pct_start=0.1
-    )
-    net.train().to(memory_format=torch.channels_last)
-    shown = None
-    for step in range(1, steps + 1):
+    groups = [{"params": rest, "lr": rate, "weight_decay": 1e-3},
+              {"params": trunk, "lr": rate / 4, "weight_decay": 1e-3}]  # fmt: skip
+
+    def losses() -> dict[str, Tensor]:
         views = [_view(rng, canvases[i]) for i in rng.integers(len(canvases), size=batch)]
         pictures, labels = (torch.stack(x) for x in zip(*views, strict=True))
-        loss = F.cross_entropy(net(pictures.to(memory_format=torch.channels_last)), labels)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        shown = loss.item() if shown is None else 0.98 * shown + 0.02 * loss.item()
-        if step % 50 == 0:
-            print(f"step {step} of {steps}, loss {shown:.3f}", flush=True)
-    net.eval()
+        logits = net(pictures.to(memory_format=torch.channels_last))
+        return {"labels": F.cross_entropy(logits, labels)}
+
+    fit(net, groups, steps, 0.1, losses)
 
 
 class Parsed(NamedTuple):
