@@ -11,6 +11,8 @@ from pose_synth.pose import NETWORK_KEYPOINTS
 from pose_synth.strips import StripMesh
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, WornMesh, torso_frame, worn_mesh
 
+LONG_SLEEVE = 0.55  # share of the arm from which a worn sleeve counts as long
+
 
 @dataclass(frozen=True)
 class Outfit:
@@ -70,7 +72,7 @@ def _refit(outfit: Outfit, image, region, bare=None) -> Outfit:
     return replace(outfit, image=image, region=region, worn=worn)
 
 
-def _arm_band(outfit: Outfit, reach: float, width: float) -> np.ndarray:
+def arm_band(outfit: Outfit, reach: float, width: float) -> np.ndarray:
     """Mask of both arms from the shoulder to `reach` (share of the arm, past the wrist above 1).
 
     `width` is in torso lengths.
@@ -107,10 +109,10 @@ def _pixel(point: np.ndarray) -> tuple[int, int]:
 def add_sleeves(outfit: Outfit, reach: float) -> Outfit:
     """Extends the top over bare arms down to `reach`; skin there gets the top's brightness."""
     skin = outfit.parsing == Parsing.SKIN
-    arm = (skin & _arm_band(outfit, reach, 0.22)).astype(np.uint8)
+    arm = (skin & arm_band(outfit, reach, 0.22)).astype(np.uint8)
     grown = cv2.dilate(arm, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))) > 0
     free = np.isin(outfit.parsing, (Parsing.BACKGROUND, Parsing.SKIN)) | outfit.region
-    added = grown & free & _arm_band(outfit, reach, 0.26) & ~outfit.region
+    added = grown & free & arm_band(outfit, reach, 0.26) & ~outfit.region
     if not added.any() or not outfit.region.any():
         return outfit
     image = outfit.image.copy()
@@ -144,14 +146,14 @@ def _skin_paint(outfit: Outfit, where: np.ndarray) -> np.ndarray:
 
 def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     """Shortens sleeves to `reach`: skin is painted on the arm, background beside it."""
-    keep = _arm_band(outfit, reach, 0.5)
-    whole = _arm_band(outfit, 1.4, 0.5)  # wide cuffs hang past the wrist
+    keep = arm_band(outfit, reach, 0.5)
+    whole = arm_band(outfit, 1.4, 0.5)  # wide cuffs hang past the wrist
     torso = np.zeros(outfit.region.shape, np.uint8)
     edge = np.concatenate([outfit.mesh.torso[:, 0], outfit.mesh.torso[::-1, -1]])
     cv2.fillPoly(torso, [np.round(edge).astype(np.int32)], 1)
     cut = outfit.region & whole & ~keep & (torso == 0)
     solid = cv2.dilate((outfit.region | (outfit.parsing > 0)).astype(np.uint8), np.ones((3, 3)))
-    return _bared(outfit, cut, cut & _arm_band(outfit, 1.02, 0.17), cut & (solid > 0))
+    return _bared(outfit, cut, cut & arm_band(outfit, 1.02, 0.17), cut & (solid > 0))
 
 
 def crop_hem(outfit: Outfit, amount: float) -> Outfit:
@@ -175,7 +177,7 @@ def bare_shoulders(outfit: Outfit, depth: float) -> Outfit:
     away = np.stack([x, y], 2) - frame.neck
     down, across = away @ frame.down / frame.length, np.abs(away @ frame.across)
     cut = outfit.region & (down < depth) & (across < 0.75 * frame.shoulders)
-    body = (across < 0.5 * frame.shoulders) | _arm_band(outfit, 0.6, 0.2)
+    body = (across < 0.5 * frame.shoulders) | arm_band(outfit, 0.6, 0.2)
     return _bared(outfit, cut, cut & body & (down > -0.12))
 
 
@@ -216,7 +218,7 @@ def lower_hem(outfit: Outfit, extra: float) -> Outfit:
     shift = np.float32([[1, 0, frame.down[0]], [0, 1, frame.down[1]]])
     shift[:, 2] *= extra * frame.length
     size = outfit.region.shape[::-1]
-    torso = outfit.region & ~_arm_band(outfit, 1.0, 0.2)
+    torso = outfit.region & ~arm_band(outfit, 1.0, 0.2)
     moved = torso.astype(np.uint8)
     for share in (0.34, 0.67, 1.0):
         step = shift.copy()
@@ -242,7 +244,7 @@ def raise_hem(outfit: Outfit, depth: float, curve: float = 0.0) -> Outfit:
     down, across = x * frame.down[0] + y * frame.down[1], x * frame.across[0] + y * frame.across[1]
     cut = outfit.region & (down > depth + curve * np.minimum((across / 0.35) ** 2, 1))
     if outfit.sleeve > 0.12:  # a sleeve may hang lower than the hem
-        cut &= ~_arm_band(outfit, min(1.1, outfit.sleeve + 0.1), 0.26)
+        cut &= ~arm_band(outfit, min(1.1, outfit.sleeve + 0.1), 0.26)
     if (cut & (down > depth + 0.15)).sum() < 100:
         return outfit
     parsing = outfit.parsing.copy()

@@ -15,10 +15,10 @@ from dmvton.errors import DataError
 from pose_synth.body import COCO, PoseSampler, transforms
 from pose_synth.garments import Garment, extend_colours
 from pose_synth.labels import Parsing
-from pose_synth.outfit import Outfit, bare_arms
+from pose_synth.outfit import LONG_SLEEVE, Outfit, bare_arms
 from pose_synth.persons import CANVAS
 from pose_synth.products import Sample, garment_layers, shading
-from pose_synth.recipe import LONG_SLEEVE, Rejected
+from pose_synth.recipe import Rejected
 from pose_synth.render import Camera, Dressing, Picture, Scene
 from pose_synth.rendered import RenderedGenerator
 from pose_synth.strips import fill_nearest

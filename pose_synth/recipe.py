@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pose_synth.borrowed import nearest_tops, put_over, tops_of
 from pose_synth.garments import Garment
 from pose_synth.labels import Parsing
 from pose_synth.outfit import (
+    LONG_SLEEVE,
     Outfit,
     add_sleeves,
     bare_arms,
@@ -28,7 +30,6 @@ from pose_synth.products import (
 from pose_synth.strips import StripMesh
 
 LOWEST_WAIST = 1.08  # torso lengths; a hem from here on has a skirt or trousers below it
-LONG_SLEEVE = 0.55  # share of the arm from which a worn sleeve counts as long
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,11 @@ class Recipe:
     """Chance that an input's hem is cut above the hips and the belly painted bare."""
     sheer: float = 0.0
     """Chance that the skin shows through an input's top."""
+    borrowed: float = 0.0
+    """Among product D, chance that the input wears a real top of somebody else, over the other."""
+    bare_target: float = 1.0
+    """How many times as often a short-sleeved person is drawn: few are, and arms are learnt from
+    them."""
     max_holes: float = 0.45
     """Share of a flattened garment that may have been hidden."""
 
@@ -87,8 +93,10 @@ class Generator:
         self.long = [g for g in garments if is_long(g)]
         self.short = [g for g in garments if not is_long(g)]
         weight = {"single": 1.0, "dress": 0.6, "layered": 0.6}
-        chance = np.array([weight[o.layers] for o in outfits])
+        more = {True: self.recipe.bare_target, False: 1.0}
+        chance = np.array([weight[o.layers] * more[o.sleeve < LONG_SLEEVE] for o in outfits])
         self.chance = chance / chance.sum()
+        self.tops = tops_of(outfits) if self.recipe.borrowed > 0 else []
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One sample; tries again until a draw is usable."""
@@ -193,9 +201,20 @@ class Generator:
         if np.isnan(flat.flow).all():
             raise Rejected
         person, mask = self._input(rng, outfit)
+        if self.recipe.borrowed > 0 and rng.random() < self.recipe.borrowed:
+            person, mask = self._over(rng, outfit, person, mask)
         return self._pack(outfit, person, mask, outfit.image, outfit.region.astype(np.float32),
                           outfit.region, flat.image, flat.mask, flat.flow, "D",
                           f"worn/{outfit.key}")  # fmt: skip
+
+    def _over(self, rng, outfit: Outfit, person: np.ndarray, mask: np.ndarray):
+        """(picture, mask) with somebody's top over the other, where one fits."""
+        near = nearest_tops(self.tops, outfit)
+        for index in rng.permutation(len(near))[:4]:
+            worn = put_over(near[index], outfit, person)
+            if worn is not None:
+                return worn[0], np.maximum(mask, worn[1])
+        return person, mask
 
     def _layout(self, rng, outfit: Outfit) -> Garment:
         """A shop garment whose outline is borrowed: sleeves and length are like the worn ones."""

@@ -1,0 +1,160 @@
+"""Tops of other people: cut out of photos with all their layers, and put on somebody.
+
+A shop garment on a worn mesh can't look like an open jacket, a fur collar or a hand in a pocket. A
+borrowed top is real, and comes from somebody who stands alike, so that little bending is needed.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from pose_synth.labels import TOPS, Parsing
+from pose_synth.outfit import LONG_SLEEVE, Outfit, arm_band
+from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, torso_frame
+
+MIN_COVER = 0.85  # share of the bare arms that a borrowed top has to hide
+LOWEST = 1.3  # torso lengths; what a longer coat hides nobody could tell
+NEAREST = 16  # tops to choose from
+MAX_DISTANCE = 0.22  # mean distance of elbows and wrists in torso lengths
+STIFF = 40.0  # pixels; how little a top follows single keypoints
+_KNEES = (26, 25)
+_ANCHORS = (*RIGHT_SIDE, *LEFT_SIDE, *_KNEES)
+_ARMS = [1, 2, 5, 6]  # elbows and wrists among them
+
+
+class WornTop(NamedTuple):
+    """All layers of a worn top, on a canvas of scale 1."""
+
+    key: str
+    image: np.ndarray  # (H, W, 3) uint8
+    alpha: np.ndarray  # (H, W) float32
+    anchors: np.ndarray  # (10, 2) shoulder, elbow, wrist, hip of both sides, knees; pixels
+
+
+def tops_of(outfits: list[Outfit]) -> list[WornTop]:
+    """The long-sleeved tops among outfits that end about the hips, each also mirrored."""
+    tops = [_top(o) for o in outfits if _suits(o)]
+    return tops + [_mirrored(t) for t in tops]
+
+
+def _suits(outfit: Outfit) -> bool:
+    if outfit.sleeve < LONG_SLEEVE or outfit.layers == "dress":
+        return False
+    cloth = np.isin(outfit.parsing, TOPS)
+    return bool((cloth & (_depth(outfit) > LOWEST)).sum() < 0.03 * cloth.sum())
+
+
+def _depth(outfit: Outfit) -> np.ndarray:
+    """Depth (H, W) below the shoulders in torso lengths."""
+    frame = torso_frame(outfit.points[:, :2])
+    y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
+    return (np.stack([x, y], 2) - frame.neck) @ frame.down / frame.length
+
+
+def _anchors(outfit: Outfit) -> np.ndarray:
+    return outfit.points[list(_ANCHORS), :2].astype(np.float32)
+
+
+def _top(outfit: Outfit) -> WornTop:
+    """Cut out, with what hair, bags and straps hide filled in."""
+    cloth = np.isin(outfit.parsing, TOPS)
+    closed = cv2.morphologyEx(cloth.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    torso = np.zeros(cloth.shape, np.uint8)
+    edge = np.concatenate([outfit.mesh.torso[:, 0], outfit.mesh.torso[::-1, -1]])
+    cv2.fillPoly(torso, [np.round(edge).astype(np.int32)], 1)
+    hides = np.isin(outfit.parsing, (Parsing.HAIR, Parsing.BAG, Parsing.ACCESSORY))
+    whole = cloth | (hides & ((closed > 0) | (torso > 0)))
+    missing = cv2.dilate((~cloth).astype(np.uint8), np.ones((3, 3), np.uint8))
+    near = cv2.dilate(whole.astype(np.uint8), np.ones((5, 5), np.uint8))
+    image = cv2.inpaint(outfit.image, missing & near, 3, cv2.INPAINT_TELEA)
+    alpha = cv2.GaussianBlur(whole.astype(np.float32), (0, 0), 0.7)
+    return WornTop(outfit.key, image, alpha, _anchors(outfit))
+
+
+def _mirrored(top: WornTop) -> WornTop:
+    anchors = top.anchors[[4, 5, 6, 7, 0, 1, 2, 3, 9, 8]].copy()
+    anchors[:, 0] = top.image.shape[1] - 1 - anchors[:, 0]
+    return WornTop(top.key, top.image[:, ::-1].copy(), top.alpha[:, ::-1].copy(), anchors)
+
+
+def _spline(at: np.ndarray, values: np.ndarray, stiff: float):
+    """Thin-plate spline through (K, 2) -> (K, 2), smoothed; a function of (..., 2)."""
+
+    def kernel(a, b):
+        d2 = np.square(a[..., None, :] - b).sum(-1)
+        return 0.5 * d2 * np.log(d2 + 1e-6)
+
+    count = len(at)
+    affine = np.concatenate([np.ones((count, 1)), at], 1)
+    system = np.zeros((count + 3, count + 3))
+    scale = np.square(at - at.mean(0)).mean()
+    system[:count, :count] = kernel(at, at) + stiff * scale**0.5 * np.eye(count)
+    system[:count, count:], system[count:, :count] = affine, affine.T
+    weights = np.linalg.solve(system, np.concatenate([values, np.zeros((3, 2))]))
+
+    def spline(points):
+        flat = np.concatenate([np.ones((*points.shape[:-1], 1)), points], -1)
+        return kernel(points, at) @ weights[:count] + flat @ weights[count:]
+
+    return spline
+
+
+def nearest_tops(tops: list[WornTop], outfit: Outfit) -> list[WornTop]:
+    """Tops of other people whose arms are held alike, the most alike first."""
+    if not tops:
+        return []
+    apart = np.stack([top.anchors[_ARMS] for top in tops]) - _anchors(outfit)[_ARMS]
+    away = np.linalg.norm(apart, axis=2).mean(1) / torso_frame(outfit.points[:, :2]).length
+    order = np.argsort(away, kind="stable")[: NEAREST + 2]  # two may be the person's own
+    near = [tops[i] for i in order if away[i] < MAX_DISTANCE and tops[i].key != outfit.key]
+    return near[:NEAREST]
+
+
+def put_over(
+    top: WornTop, outfit: Outfit, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """A picture of the person with the borrowed top over whatever is worn.
+
+    Args:
+        top: somebody else's.
+        outfit: the person, for pose and parsing.
+        image: (H, W, 3) uint8, the person.
+
+    Returns:
+        Picture (H, W, 3) uint8 and the top's mask (H, W) float32; None where the top folds or
+        leaves bare arms beside it.
+    """
+    height, width = outfit.region.shape
+    own = _anchors(outfit)
+    spline = _spline(own.astype(np.float64), top.anchors.astype(np.float64), STIFF)
+    step = 4
+    y, x = np.mgrid[: height // step, : width // step]
+    centre = (step - 1) / 2
+    grid = np.stack([x, y], 2) * float(step) + centre
+    field = spline(grid)
+    dx, dy = np.gradient(field, step, axis=1), np.gradient(field, step, axis=0)
+    turn = dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
+    at = cv2.resize(field.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    alpha = cv2.remap(top.alpha, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderValue=0)
+    inside = cv2.resize(alpha, turn.shape[::-1], interpolation=cv2.INTER_AREA) > 0.5
+    if not inside.any() or turn[inside].min() < 0.2:
+        return None
+    skin = outfit.parsing == Parsing.SKIN
+    bare = skin & arm_band(outfit, 0.93, 0.2)
+    if bare.sum() > 60 and alpha[bare].mean() < MIN_COVER:
+        return None
+    alpha = alpha * (1 - cv2.GaussianBlur(_in_front(outfit).astype(np.float32), (0, 0), 0.7))
+    cloth = cv2.remap(top.image, at[..., 0], at[..., 1], cv2.INTER_LINEAR,
+                      borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    over = image + (cloth.astype(np.float32) - image) * alpha[..., None]
+    return np.round(over).astype(np.uint8), alpha
+
+
+def _in_front(outfit: Outfit) -> np.ndarray:
+    """Mask (H, W) bool of what lies before any top: head, hair, bags, hands."""
+    down = _depth(outfit)
+    skin = outfit.parsing == Parsing.SKIN
+    hand = skin & (down > 0.25) & ~arm_band(outfit, 0.97, 0.4)
+    kept = np.isin(outfit.parsing, (Parsing.HAIR, Parsing.HEADWEAR, Parsing.BAG))
+    return kept | hand | (skin & (down < -0.2))
