@@ -16,6 +16,7 @@ from dmvton.shards import RawSample
 from dmvton.view import View
 
 POSE_ONLY, NO_PERSON = "K", "N"  # kinds of samples without try-on truth
+REAL_TARGET = "D"  # the kind whose target is an untouched photo
 _LOWER = 6  # of the parsing, see pose_synth.labels; kept apart, for imports point one way
 
 
@@ -125,6 +126,7 @@ class Augment:
         if raw.kind == NO_PERSON:
             out["presence"][:] = out["keypoints"][:, 2] = 0
         out["tryon"] = np.full((1, 1, 1), raw.kind not in (POSE_ONLY, NO_PERSON), np.float32)
+        out["photo"] = np.full((1, 1, 1), raw.kind == REAL_TARGET, np.float32)
         return out
 
     # -- colours, in canvas coordinates ---------------------------------------------------------
@@ -191,7 +193,7 @@ class Augment:
         mask = view.picture(sample["flat"], cv2.BORDER_CONSTANT)
         garment = view.picture(sample["garment"])
         # Garments laid flat from a worn one have no background of their own.
-        if kind == "D" or rng.random() < self.config.garment_background:
+        if kind == REAL_TARGET or rng.random() < self.config.garment_background:
             garment = _blend(self._behind(mask, sample["person"], rng), garment, mask)
         if rng.random() < self.config.garment_bars:
             _bars(garment, mask, rng)

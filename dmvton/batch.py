@@ -20,3 +20,4 @@ class Batch(NamedTuple):
     keypoints: Tensor  # (13, 3) x, y in [-1, 1], visibility in {0, 1}
     presence: Tensor  # (1,) 1 where a torso is in view
     tryon: Tensor  # (1, 1, 1) 1 where the try-on truth is valid, 0 for pose-only samples
+    photo: Tensor  # (1, 1, 1) 1 where the target is an untouched photo (product D)

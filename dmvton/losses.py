@@ -102,7 +102,8 @@ def _laplacian(x: Tensor, levels: int = 3) -> list[Tensor]:
     return bands
 
 
-def _dilate(mask: Tensor, radius: int) -> Tensor:
+def dilate(mask: Tensor, radius: int) -> Tensor:
+    """Mask (N, C, H, W) grown by `radius` pixels."""
     return F.max_pool2d(mask, 2 * radius + 1, 1, radius)
 
 
@@ -141,7 +142,7 @@ class StudentLoss(nn.Module):
 
     def _image_terms(self, out: TryOnOutput, batch: Batch) -> dict[str, Tensor]:
         valid = batch.tryon
-        changed = _dilate(torch.maximum(batch.person_mask, batch.target_mask), 2) * valid
+        changed = dilate(torch.maximum(batch.person_mask, batch.target_mask), 2) * valid
         error = (out.image - batch.target).abs()
         bands = zip(_laplacian(out.image), _laplacian(batch.target), strict=True)
         detail = _total(
@@ -176,8 +177,8 @@ class StudentLoss(nn.Module):
         alpha = F.binary_cross_entropy(
             out.alpha.clamp(1e-4, 1 - 1e-4), batch.target_mask, reduction="none"
         )
-        kept = 1 - _dilate(torch.maximum(batch.person_mask, batch.target_mask), 3)
-        bare = (batch.person_mask > 0.9) & (_dilate(batch.target_mask, 1) < 0.1)
+        kept = 1 - dilate(torch.maximum(batch.person_mask, batch.target_mask), 3)
+        bare = (batch.person_mask > 0.9) & (dilate(batch.target_mask, 1) < 0.1)
         change = out.alpha + (1 - out.alpha) * out.beta
         bare = bare.float() * valid
         mask = F.binary_cross_entropy_with_logits(code.mask, batch.garment_mask, reduction="none")

@@ -30,6 +30,14 @@ def mean_of_processes(value: Tensor) -> Tensor:
     return total / count
 
 
+def average_gradients(module: nn.Module) -> None:
+    """Averages over the processes the gradients of a module that Accelerate did not prepare."""
+    if processes() > 1:
+        for parameter in module.parameters():
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= processes()
+
+
 class WholeBatchNorm(nn.BatchNorm2d):
     """Batch norm over all processes. torch's own `SyncBatchNorm` runs on a GPU only."""
 

@@ -25,12 +25,13 @@ from tqdm import tqdm
 from dmvton.augment import AugmentConfig
 from dmvton.batch import Batch
 from dmvton.checkpoint import load_state, save_model, save_state
+from dmvton.critic import Critic, CriticConfig
 from dmvton.dataset import TryOnDataset, ViewSampler
 from dmvton.distil import DistilConfig, Tutor
 from dmvton.errors import UsageError
 from dmvton.losses import LossWeights, StudentLoss
 from dmvton.networks import NETWORKS, start_from
-from dmvton.parallel import with_whole_batch_norm
+from dmvton.parallel import average_gradients, with_whole_batch_norm
 from dmvton.student.config import StudentConfig
 from dmvton.teacher.model import TeacherConfig
 from dmvton.train_log import TrainLog
@@ -77,6 +78,7 @@ class TrainConfig:
     losses: LossWeights = field(default_factory=LossWeights)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     distil: DistilConfig = field(default_factory=DistilConfig)
+    critic: CriticConfig = field(default_factory=CriticConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
 
@@ -108,21 +110,31 @@ class Trainer:
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.loss = StudentLoss(cfg.losses).to(self.engine.device)
         self.tutor = Tutor(cfg.distil, self.engine.device) if cfg.distil.teacher else None
+        self.critic = Critic(cfg.critic).to(self.engine.device) if cfg.critic.weight else None
         self.optimiser = torch.optim.AdamW(self._groups(), cfg.lr, weight_decay=cfg.weight_decay)
         self.base_rates = [g["lr"] for g in self.optimiser.param_groups]
         self.wrapped, self.stepper = self.engine.prepare(self.model, self.optimiser)
         self.stop = False
 
     def _groups(self) -> list[dict]:
-        named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-        trunk = [p for n, p in named if ".trunk." in n]
-        rest = [p for n, p in named if ".trunk." not in n]
-        return [{"params": rest}, {"params": trunk, "lr": self.cfg.lr * self.cfg.trunk_lr}]
+        cfg, own = self.cfg, self._own()
+        trunk = [p for n, p in own if ".trunk." in n]
+        rest = [p for n, p in own if ".trunk." not in n]
+        groups = [{"params": rest}, {"params": trunk, "lr": cfg.lr * cfg.trunk_lr}]
+        if self.critic:
+            heads = list(self.critic.heads.parameters())
+            groups.append({"params": heads, "lr": cfg.lr * cfg.critic.lr, "betas": (0.0, 0.99)})
+        return groups
 
     # -- state ----------------------------------------------------------------------------------
 
-    def _optimised(self) -> list[tuple[str, nn.Parameter]]:
+    def _own(self) -> list[tuple[str, nn.Parameter]]:
         return [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+
+    def _optimised(self) -> list[tuple[str, nn.Parameter]]:
+        """Trained parameters by name, those of the critic too."""
+        heads = self.critic.heads.named_parameters() if self.critic else ()
+        return [*self._own(), *((f"critic.{n}", p) for n, p in heads)]
 
     def save(self) -> None:
         """Writes the state to go on from, and the EMA weights as a checkpoint."""
@@ -130,6 +142,8 @@ class Trainer:
             return
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"ema.{k}": v for k, v in self.ema.items()}
+        if self.critic:
+            tensors |= {f"critic.{k}": v for k, v in self.critic.heads.state_dict().items()}
         for name, p in self._optimised():
             for key, value in self.optimiser.state.get(p, {}).items():
                 tensors[f"optim.{key}.{name}"] = value
@@ -147,6 +161,8 @@ class Trainer:
         tensors, meta = found
         self.model.load_state_dict(_part(tensors, "model."))
         device = self.engine.device
+        if self.critic and (heads := _part(tensors, "critic.")):
+            self.critic.heads.load_state_dict(heads)
         self.ema = {k: v.to(device) for k, v in _part(tensors, "ema.").items()}
         for name, p in self._optimised():
             keys = {k: f"optim.{k}.{name}" for k in ("step", "exp_avg", "exp_avg_sq")}
@@ -182,6 +198,8 @@ class Trainer:
         terms = self.loss(out, code, batch)
         if self.tutor:
             terms |= self.tutor.terms(out, batch)
+        if self.critic:
+            terms |= self.critic.terms(out, batch)
         total = sum(terms.values())
         if not torch.isfinite(total):
             raise FloatingPointError(
@@ -189,7 +207,9 @@ class Trainer:
             )
         self.stepper.zero_grad()
         self.engine.backward(total)
-        self.engine.clip_grad_norm_([p for _, p in self._optimised()], self.cfg.clip)
+        self.engine.clip_grad_norm_([p for _, p in self._own()], self.cfg.clip)
+        if self.critic:
+            average_gradients(self.critic.heads)
         self.stepper.step()
         self._average()
         self.step += 1

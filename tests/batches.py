@@ -28,4 +28,5 @@ def random_batch(count: int, size: tuple[int, int], tryon: float = 1.0, seed: in
         keypoints=keypoints,
         presence=torch.ones(count, 1),
         tryon=torch.full((count, 1, 1, 1), tryon),
+        photo=torch.ones(count, 1, 1, 1),
     )

@@ -227,6 +227,7 @@ def test_kinds_of_samples(tmp_path, kind, tryon, presence):
     for seed in range(3):
         arrays = view(raw, seed, STILL)
         assert arrays["tryon"].item() == tryon
+        assert arrays["photo"].item() == (kind == "D")
         if kind != "K":  # how much of a whole photo is shown is drawn each time
             assert arrays["presence"].item() == presence
         if kind == "N":

@@ -24,7 +24,7 @@ ARGUMENTS = [
     *("--stage", "student.warp", "--size", "[64,48]", "--batch_size", "4", "--workers", "0"),
     *("--steps", str(STEPS), "--warmup", "2", "--val_every", "2", "--student.width", "8"),
     *("--student.decoder", "[8,8,8,8,8]", "--student.tokens", "1"),
-    *("--student.pretrained", "false"),
+    *("--student.pretrained", "false", "--critic.weight", "0.01"),
 ]
 
 
