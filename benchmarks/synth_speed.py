@@ -28,9 +28,9 @@ import cv2
 import numpy as np
 
 from dmvton.errors import DataError
+from dmvton.parsing import Parsing
 from pose_synth.build import Banks, meshes
 from pose_synth.drawn import draw_garments
-from pose_synth.labels import Parsing
 from pose_synth.one_core import use_one_core
 from pose_synth.overlay import OverlayGenerator
 from pose_synth.persons import CANVAS

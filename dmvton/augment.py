@@ -11,13 +11,13 @@ import numpy as np
 
 from dmvton.garment import RULE, border_colour, nearest_colours, surely_garment
 from dmvton.keypoints import MIRROR, Keypoint
+from dmvton.parsing import Parsing
 from dmvton.patterns import background, print_pattern, surface
 from dmvton.shards import RawSample
 from dmvton.view import View
 
 POSE_ONLY, NO_PERSON = "K", "N"  # kinds of samples without try-on truth
 REAL_TARGET = "D"  # the kind whose target is an untouched photo
-_LOWER = 6  # of the parsing, see pose_synth.labels; kept apart, for imports point one way
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Augment:
         if rng.random() < c.recolour_old:
             person = _blend(person, colour_map(rng)(person), old)
         if rng.random() < c.lower:
-            below = cv2.GaussianBlur((raw.parsing == _LOWER).astype(np.float32), (0, 0), 0.7)
+            below = cv2.GaussianBlur((raw.parsing == Parsing.LOWER).astype(np.float32), (0, 0), 0.7)
             below = below * (1 - np.maximum(old, new))
             person, target = _other_cloth((person, target), below, rng)
         if rng.random() < c.studio:

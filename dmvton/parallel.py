@@ -34,8 +34,9 @@ def average_gradients(module: nn.Module) -> None:
     """Averages over the processes the gradients of a module that Accelerate did not prepare."""
     if processes() > 1:
         for parameter in module.parameters():
+            assert parameter.grad is not None
             dist.all_reduce(parameter.grad)
-            parameter.grad /= processes()
+            parameter.grad.div_(processes())
 
 
 class WholeBatchNorm(nn.BatchNorm2d):

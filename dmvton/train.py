@@ -120,7 +120,7 @@ class Trainer:
         cfg, own = self.cfg, self._own()
         trunk = [p for n, p in own if ".trunk." in n]
         rest = [p for n, p in own if ".trunk." not in n]
-        groups = [{"params": rest}, {"params": trunk, "lr": cfg.lr * cfg.trunk_lr}]
+        groups: list[dict] = [{"params": rest}, {"params": trunk, "lr": cfg.lr * cfg.trunk_lr}]
         if self.critic:
             heads = list(self.critic.heads.parameters())
             groups.append({"params": heads, "lr": cfg.lr * cfg.critic.lr, "betas": (0.0, 0.99)})

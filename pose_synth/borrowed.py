@@ -9,7 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pose_synth.labels import TOPS, Parsing
+from dmvton.parsing import Parsing
+from pose_synth.labels import TOPS
 from pose_synth.outfit import LONG_SLEEVE, Outfit, arm_band
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, torso_frame
 

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.io
 
 from dmvton.errors import DataError
-from pose_synth.labels import Parsing, ccp_lookup
+from dmvton.parsing import Parsing
+from pose_synth.labels import ccp_lookup
 
 
 class SourceError(DataError):

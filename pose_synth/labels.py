@@ -1,25 +1,8 @@
-"""The parsing classes of the project, and how Clothing Co-Parsing tags merge into them."""
-
-from enum import IntEnum
+"""How Clothing Co-Parsing tags merge into the project's parsing classes, and groups of these."""
 
 import numpy as np
 
-
-class Parsing(IntEnum):
-    """Merged human parsing; skin is one class because the sources do not split it."""
-
-    BACKGROUND = 0
-    SKIN = 1
-    HAIR = 2
-    UPPER = 3
-    OUTER = 4
-    DRESS = 5
-    LOWER = 6
-    SHOES = 7
-    BAG = 8
-    ACCESSORY = 9
-    HEADWEAR = 10
-
+from dmvton.parsing import Parsing
 
 _CCP_TAGS = {
     Parsing.SKIN: "skin",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pose_synth.labels import Parsing
+from dmvton.parsing import Parsing
 
 _P = Parsing
 # Label values of the public parsers, in their own order.

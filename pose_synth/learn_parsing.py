@@ -10,9 +10,10 @@ import torch
 from tqdm import tqdm
 
 from dmvton.errors import DataError
+from dmvton.parsing import Parsing
 from pose_synth import split
 from pose_synth.ccp import ClothingCoParsing, SourceError
-from pose_synth.labels import TOPS, Parsing
+from pose_synth.labels import TOPS
 from pose_synth.one_core import use_one_core
 from pose_synth.parser_net import Canvas, Parsed, ParserNet, iou, parse, train
 from pose_synth.parsings import ParsingBank

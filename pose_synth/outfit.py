@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from pose_synth.labels import Parsing, hidden_by
+from dmvton.parsing import Parsing
+from pose_synth.labels import hidden_by
 from pose_synth.persons import Person
 from pose_synth.pose import NETWORK_KEYPOINTS
 from pose_synth.strips import StripMesh

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from dmvton.errors import DataError
+from dmvton.parsing import Parsing
 from pose_synth.body import COCO, PoseSampler, transforms
 from pose_synth.garments import Garment, extend_colours
-from pose_synth.labels import Parsing
 from pose_synth.outfit import LONG_SLEEVE, Outfit, bare_arms
 from pose_synth.persons import CANVAS
 from pose_synth.products import Sample, garment_layers, shading

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dmvton.parsing import Parsing
 from dmvton.student.layers import Junction, Pyramid, TokenBlock, separable
 from dmvton.student.trunk import CHANNELS, Trunk
 from pose_synth.fit import fit
-from pose_synth.labels import TOPS, Parsing
+from pose_synth.labels import TOPS
 
 WIDTH = 64
 STRIDE = 2

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from dmvton.parsing import Parsing
 from pose_synth.ccp import ClothingCoParsing, SourceError
 from pose_synth.flat import mesh_iou
-from pose_synth.labels import TOPS, Parsing, hidden_by
+from pose_synth.labels import TOPS, hidden_by
 from pose_synth.parsings import ParsingBank
 from pose_synth.pose import PoseBank
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, WornMesh, torso_frame, worn_mesh

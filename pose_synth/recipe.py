@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dmvton.parsing import Parsing
 from pose_synth.borrowed import nearest_tops, put_over, tops_of
 from pose_synth.garments import Garment
-from pose_synth.labels import Parsing
 from pose_synth.outfit import (
     LONG_SLEEVE,
     Outfit,

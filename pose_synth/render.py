@@ -5,8 +5,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from dmvton.parsing import Parsing
 from pose_synth import raster
-from pose_synth.labels import Parsing
 from pose_synth.looks import Looks
 from pose_synth.patterns import SIZE as PATTERN_SIZE
 from pose_synth.patterns import Pattern

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
+from dmvton.parsing import Parsing
 from pose_synth.flat import flat_mesh
 from pose_synth.garments import CANVAS as GARMENT_CANVAS
 from pose_synth.garments import Garment, extend_colours
-from pose_synth.labels import Parsing
 from pose_synth.outfit import Outfit
 from pose_synth.worn import worn_mesh
 from tests.samples import CANVAS, pattern

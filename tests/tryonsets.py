@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pose_synth.labels import Parsing
+from dmvton.parsing import Parsing
 from tests.figures import JOINTS, TSHIRT, filled, make_outfit, polygon, shop_photo
 from tests.samples import CANVAS
 

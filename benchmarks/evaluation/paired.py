@@ -12,9 +12,9 @@ from benchmarks.evaluation.protocol import Pair
 from benchmarks.evaluation.regions import arms
 from benchmarks.evaluation.rows import Row
 from dmvton.crop import centre_crop
+from dmvton.parsing import Parsing
 from dmvton.shards import RawSample
 from dmvton.similarity import ssim
-from pose_synth.labels import Parsing
 
 SIZE = (256, 192)  # height and width of the hips-up crop
 _FILL = 0.88  # of the garment photo's tighter side, as the runtime frames it

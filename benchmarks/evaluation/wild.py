@@ -10,9 +10,9 @@ import numpy as np
 
 from benchmarks.evaluation.contenders import Cloth, Known
 from dmvton.errors import DataError
+from dmvton.parsing import Parsing
 from pose_synth.build import Banks
 from pose_synth.garments import Garment as ShopGarment
-from pose_synth.labels import Parsing
 from pose_synth.outfit import Outfit
 from pose_synth.outlines import load_outlines
 from pose_synth.persons import CANVAS, canvas_matrix

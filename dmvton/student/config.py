@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dmvton.parsing import Parsing
+
 
 @dataclass(frozen=True)
 class StudentConfig:
@@ -15,7 +17,7 @@ class StudentConfig:
     """Decoder channels at strides 16, 8, 4, 2, 1."""
     tokens: int = 2
     """Transformer layers over the person's stride-16 tokens."""
-    parsing_classes: int = 11
+    parsing_classes: int = len(Parsing)
     """Classes of the auxiliary parsing head (training only)."""
     pretrained: bool = True
     """Start the trunks from ImageNet weights."""

@@ -13,10 +13,10 @@ from torch import Tensor
 from dmvton.batch import Batch
 from dmvton.flow import identity
 from dmvton.keypoints import Keypoint as K
+from dmvton.parsing import Parsing
 
-CLASSES = 11  # of the parsing, see pose_synth.labels; kept apart, for imports point one way
+CLASSES = len(Parsing)
 UNKNOWN = CLASSES  # the class of what is hidden from the teacher
-_SKIN, _UPPER, _OUTER, _DRESS, _LOWER = 1, 3, 4, 5, 6
 
 # Body parts: the segment between two keypoints, the share of it that counts, and the radius in
 # torso lengths. Forearms end before the hand.
@@ -87,16 +87,18 @@ def sight(picture: Tensor, garment_mask: Tensor, parsing: Tensor, keypoints: Ten
     body = body_map(keypoints, (height, width))
     near_arm = body[:, _ARMS].amax(1) > 0.35  # (N, H/4, W/4)
     near_torso = body[:, _TORSO].amax(1) > 0.35
-    tops = (parsing == _UPPER) | (parsing == _OUTER)
+    tops = (parsing == Parsing.UPPER) | (parsing == Parsing.OUTER)
     old = F.max_pool2d(garment_mask, 5, 1, 2)
-    hidden = tops | (F.max_pool2d(old, 4)[:, 0] > 0.3) | ((parsing == _SKIN) & near_arm)
+    hidden = tops | (F.max_pool2d(old, 4)[:, 0] > 0.3) | ((parsing == Parsing.SKIN) & near_arm)
     # A hem tells the length of the garment that comes: what lies about it is hidden from the
     # parsing, and stays in the picture, as most of it is kept.
-    cloth = (parsing == _LOWER) | (parsing == _DRESS) | (parsing == 0)
+    cloth = (
+        (parsing == Parsing.LOWER) | (parsing == Parsing.DRESS) | (parsing == Parsing.BACKGROUND)
+    )
     unknown = hidden | (cloth & (near_torso | near_arm))
     labels = torch.where(unknown, UNKNOWN, parsing)
     onehot = F.one_hot(labels, CLASSES + 1).permute(0, 3, 1, 2).to(picture)
-    arms = ((parsing == _SKIN) & near_arm)[:, None].to(picture)
+    arms = ((parsing == Parsing.SKIN) & near_arm)[:, None].to(picture)
     arms = F.interpolate(arms, size=picture.shape[2:], mode="nearest")
     known = 1 - torch.maximum(old, arms).clamp(0, 1)
     return Sight(picture * known + 0.5 * (1 - known), known, onehot, body)

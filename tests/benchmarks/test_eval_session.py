@@ -11,7 +11,7 @@ from benchmarks.evaluation import protocol, session, wild
 from benchmarks.evaluation.contenders import Cloth, Student2023
 from benchmarks.evaluation.options import Size
 from benchmarks.evaluation.wild import SIZE, Case, Crop, Subject
-from pose_synth.labels import Parsing
+from dmvton.parsing import Parsing
 from pose_synth.persons import CANVAS, canvas_matrix
 from tests.samples import POINTS, pattern, write_shards
 

@@ -36,7 +36,7 @@ def look(model, batch):
 
 
 def test_it_learns_to_tell_blurred_pictures_from_sharp_ones(critic, batch, model):
-    """After some steps the critic's own term is far below that of a coin, and the other one high."""
+    """Its own term is then far below that of a coin, which is 2."""
     with torch.no_grad():
         out = look(model, batch)
     blurred = F.avg_pool2d(batch.target, 9, 1, 4)

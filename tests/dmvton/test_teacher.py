@@ -9,11 +9,11 @@ from dmvton.errors import CheckpointError
 from dmvton.keypoints import Keypoint
 from dmvton.losses import LossWeights, StudentLoss
 from dmvton.networks import load_network, start_from
+from dmvton.parsing import Parsing
 from dmvton.student.config import StudentConfig
 from dmvton.student.model import Student
 from dmvton.teacher.model import Teacher, TeacherConfig
-from dmvton.teacher.sight import CLASSES, PARTS, UNKNOWN, body_map, sight, sight_of
-from pose_synth.labels import Parsing
+from dmvton.teacher.sight import PARTS, UNKNOWN, body_map, sight, sight_of
 from tests.batches import random_batch
 from tests.dmvton.model_contract import ModelContract
 
@@ -47,16 +47,6 @@ class TestTeacher(ModelContract):
         batch = random_batch(len(inputs[-1]), tuple(inputs[-1].shape[2:]))
         out, code = model(Sight(*inputs[:-1]), inputs[-1])
         return sum(StudentLoss(LossWeights())(out, code, batch).values())
-
-
-def test_classes_are_those_of_the_data():
-    from dmvton.teacher import sight as module
-
-    assert len(Parsing) == CLASSES == UNKNOWN
-    names = dict(SKIN=1, UPPER=3, OUTER=4, DRESS=5, LOWER=6)
-    assert all(
-        getattr(module, f"_{name}") == value == Parsing[name] for name, value in names.items()
-    )
 
 
 def standing():

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dmvton.parsing import Parsing
 from pose_synth.borrowed import nearest_tops, put_over, tops_of
-from pose_synth.labels import Parsing
 from pose_synth.outfit import arm_band
 from pose_synth.recipe import Generator, Recipe
 from tests.figures import LONGSLEEVE, TORSO, TSHIRT, make_garment, make_outfit

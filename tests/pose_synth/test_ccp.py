@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dmvton.errors import DmvtonError
+from dmvton.parsing import Parsing
 from pose_synth.ccp import ClothingCoParsing, SourceError
-from pose_synth.labels import Parsing
 from tests.samples import pattern
 from tests.sources import SIZE, TAGS, labels, write_labels, write_source
 

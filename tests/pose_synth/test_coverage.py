@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dmvton.parsing import Parsing
 from pose_synth.body import Body, PoseSampler, skin, transforms
 from pose_synth.coverage import hands_in_front, tucked, waist_row
 from pose_synth.drawn import draw_garments
-from pose_synth.labels import Parsing
 from pose_synth.outfit import bare_shoulders, crop_hem, see_through, skin_colour
 from pose_synth.recipe import Generator, Recipe
 from pose_synth.rendered import RenderedGenerator, RenderedRecipe

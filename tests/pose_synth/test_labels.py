@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pose_synth.labels import CCP_CLASS, OCCLUDERS, Parsing, ccp_lookup
+from dmvton.parsing import Parsing
+from pose_synth.labels import CCP_CLASS, OCCLUDERS, ccp_lookup
 
 # The 58 tags of Clothing Co-Parsing and its background.
 TAGS = """null accessories bag belt blazer blouse bodysuit boots bra bracelet cape cardigan clogs

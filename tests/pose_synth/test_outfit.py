@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pose_synth.labels import Parsing
+from dmvton.parsing import Parsing
 from pose_synth.outfit import (
     add_sleeves,
     bare_arms,

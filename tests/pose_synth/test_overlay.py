@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dmvton.errors import DataError
+from dmvton.parsing import Parsing
 from pose_synth.body import COCO, transforms
 from pose_synth.drawn import draw_garments
-from pose_synth.labels import Parsing
 from pose_synth.overlay import DISTANCE, OverlayGenerator, OverlayRecipe, fitted_camera, in_front
 from pose_synth.persons import CANVAS
 from pose_synth.rendered import RenderedGenerator, RenderedRecipe

@@ -6,8 +6,8 @@ import pytest
 import scipy.io
 
 from dmvton.errors import DataError
+from dmvton.parsing import Parsing
 from pose_synth.ccp import SourceError
-from pose_synth.labels import Parsing
 from pose_synth.parsings import ParsingBank
 from pose_synth.persons import CANVAS, Person, canvas_matrix, load_persons, warp_to
 from tests.figures import make_outfit

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pose_synth.labels import Parsing, hidden_by
+from dmvton.parsing import Parsing
+from pose_synth.labels import hidden_by
 from pose_synth.products import (
     dress,
     flatten,

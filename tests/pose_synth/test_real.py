@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from dmvton.parsing import Parsing
 from pose_synth import split
 from pose_synth.build import shop_tops
 from pose_synth.ccp import ClothingCoParsing
 from pose_synth.garments import Garment, garment_paths, load_garments
-from pose_synth.labels import Parsing
 from pose_synth.landmarks import load_landmarks
 from pose_synth.outfit import outfit_of
 from pose_synth.outlines import load_rejects

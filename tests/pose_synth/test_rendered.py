@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from dmvton.parsing import Parsing
 from pose_synth.drawn import draw_garments
-from pose_synth.labels import Parsing
 from pose_synth.persons import CANVAS
 from pose_synth.rendered import RenderedGenerator, RenderedRecipe
 
