@@ -7,11 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dmvton.flow import upsample, warp
+from dmvton.parsing import Parsing
 from dmvton.student.config import StudentConfig
 from dmvton.student.encoders import GarmentCode, PersonMaps, Pose
 from dmvton.student.layers import Junction, fuse, separable
 from dmvton.student.trunk import CHANNELS
 from dmvton.student.warper import Warp
+
+ENOUGH_SKIN = 1.0  # pixels at stride 4 that tell the tone as well as not
 
 
 class TryOnOutput(NamedTuple):
@@ -40,7 +43,7 @@ class Generator(nn.Module):
         self.d4, self.s4 = Junction(c8, 2 * w, c4), separable(c4, c4)
         self.d2, self.s2 = Junction(c4, CHANNELS[0] + 7, c2), separable(c2, c2)
         self.d1 = Junction(c2, 3, c1)
-        self.out = nn.Conv2d(c1, 6, 1)
+        self.out = nn.Conv2d(c1, 8, 1)
         self.parsing = nn.Conv2d(c4, cfg.parsing_classes, 1)
 
     def forward(
@@ -59,7 +62,7 @@ class Generator(nn.Module):
         x = self.s4(self.d4(x, [maps.p4, warped.h4]))
         parsing = self.parsing(x)  # (N, classes, H/4, W/4)
         x = self.s2(self.d2(x, [maps.p2, F.avg_pool2d(person, 2), half]))
-        raw = self.out(self.d1(x, [person]))  # (N, 6, H, W)
+        raw = self.out(self.d1(x, [person]))  # (N, 8, H, W)
         flow = upsample(warped.flow, 4).clamp(-1, 1)
         cloth = warp(garment if fill is None else fill, flow)
         return composite(raw, person, cloth, flow, warped.flows, pose, parsing)
@@ -67,9 +70,9 @@ class Generator(nn.Module):
 
 def composite(raw, person, warped, flow, flows, pose: Pose, parsing) -> TryOnOutput:
     """Three-way composite: warped garment, rendered pixels, the person's own pixels."""
-    rendered = raw[:, :3].sigmoid()
     alpha, beta = raw[:, 3:4].sigmoid(), raw[:, 4:5].sigmoid()
     gain = (0.8 * raw[:, 5:6].tanh()).exp().expand(-1, 3, -1, -1)
+    rendered = _with_skin(raw, person, (1 - alpha) * (1 - beta), parsing)
     # Alpha learns from the mask alone. From the picture it would learn to put the blurred mean of
     # `rendered` wherever a print may lie a pixel off: cheaper, and the print shows in the mask.
     share = alpha.detach()
@@ -78,3 +81,25 @@ def composite(raw, person, warped, flow, flows, pose: Pose, parsing) -> TryOnOut
     dressed = (warped * gain.detach()).clamp(0, 1)
     image = share * dressed + (1 - share) * (beta * rendered + (1 - beta) * person)
     return TryOnOutput(image, flow, alpha, beta, rendered, gain, warped, flows, pose, parsing)
+
+
+def _with_skin(raw: Tensor, person: Tensor, kept: Tensor, parsing: Tensor) -> Tensor:
+    """Rendered pixels (N, 3, H, W): skin in the person's own tone, the rest as it comes.
+
+    Left to itself, a network gives a bared arm the mean colour of all arms, mixed with that of the
+    sleeve. Where skin will be, the parsing tells; its tone is read from the skin that is kept.
+
+    Args:
+        raw: (N, 8, H, W), the last two a correction of "skin" and the light on it.
+        person: (N, 3, H, W).
+        kept: (N, 1, H, W) share of the person's own pixels in the picture.
+        parsing: (N, classes, H/4, W/4) logits.
+    """
+    skin = parsing.softmax(1)[:, Parsing.SKIN : Parsing.SKIN + 1].clamp(1e-3, 1 - 1e-3)
+    shown = (skin * F.avg_pool2d(kept, 4)).detach().square()
+    amount = shown.sum((2, 3), keepdim=True)
+    tone = (shown * F.avg_pool2d(person, 4)).sum((2, 3), keepdim=True) / (amount + 1e-3)
+    certain = amount / (amount + ENOUGH_SKIN)
+    here = (upsample((skin / (1 - skin)).log(), 4) + raw[:, 6:7]).sigmoid() * certain
+    lit = (tone * (0.8 * raw[:, 7:8].tanh()).exp()).clamp(0, 1)
+    return here * lit + (1 - here) * raw[:, :3].sigmoid()
