@@ -36,14 +36,8 @@ class Critic(nn.Module):
     def __init__(self, cfg: CriticConfig):
         super().__init__()
         self.cfg = cfg
-        self.trunk = Trunk(frozen_stages=5).eval()
+        self.trunk = Trunk(frozen_stages=5)
         self.heads = nn.ModuleList(_head(c, cfg.width) for c in CHANNELS[1:])
-
-    def train(self, mode: bool = True) -> "Critic":
-        """The trunk never trains."""
-        super().train(mode)
-        self.trunk.eval()
-        return self
 
     def terms(self, out: TryOnOutput, batch: Batch) -> dict[str, Tensor]:
         """`adversarial`, weighted, for the network, and `critic` for the critic's own heads.

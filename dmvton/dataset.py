@@ -18,7 +18,7 @@ def to_batch(arrays: dict[str, np.ndarray]) -> Batch:
     out = {}
     for name in Batch._fields:
         value = np.ascontiguousarray(arrays[name])
-        if value.ndim == 3 and name not in ("tryon", "photo"):
+        if value.ndim == 3:
             value = np.ascontiguousarray(value.transpose(2, 0, 1))
         out[name] = torch.from_numpy(value)
         if out[name].is_floating_point():

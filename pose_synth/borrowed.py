@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.interpolate import RBFInterpolator
 
 from dmvton.parsing import Parsing
 from pose_synth.labels import TOPS
-from pose_synth.outfit import LONG_SLEEVE, Outfit, arm_band
+from pose_synth.outfit import LONG_SLEEVE, Outfit, arm_band, below_shoulders, torso_area
+from pose_synth.products import soft_mask
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, torso_frame
 
 MIN_COVER = 0.85  # share of the bare arms that a borrowed top has to hide
@@ -43,14 +45,7 @@ def _suits(outfit: Outfit) -> bool:
     if outfit.sleeve < LONG_SLEEVE or outfit.layers == "dress":
         return False
     cloth = np.isin(outfit.parsing, TOPS)
-    return bool((cloth & (_depth(outfit) > LOWEST)).sum() < 0.03 * cloth.sum())
-
-
-def _depth(outfit: Outfit) -> np.ndarray:
-    """Depth (H, W) below the shoulders in torso lengths."""
-    frame = torso_frame(outfit.points[:, :2])
-    y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
-    return (np.stack([x, y], 2) - frame.neck) @ frame.down / frame.length
+    return bool((cloth & (below_shoulders(outfit)[0] > LOWEST)).sum() < 0.03 * cloth.sum())
 
 
 def _anchors(outfit: Outfit) -> np.ndarray:
@@ -61,44 +56,18 @@ def _top(outfit: Outfit) -> WornTop:
     """Cut out, with what hair, bags and straps hide filled in."""
     cloth = np.isin(outfit.parsing, TOPS)
     closed = cv2.morphologyEx(cloth.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
-    torso = np.zeros(cloth.shape, np.uint8)
-    edge = np.concatenate([outfit.mesh.torso[:, 0], outfit.mesh.torso[::-1, -1]])
-    cv2.fillPoly(torso, [np.round(edge).astype(np.int32)], 1)
     hides = np.isin(outfit.parsing, (Parsing.HAIR, Parsing.BAG, Parsing.ACCESSORY))
-    whole = cloth | (hides & ((closed > 0) | (torso > 0)))
+    whole = cloth | (hides & ((closed > 0) | torso_area(outfit)))
     missing = cv2.dilate((~cloth).astype(np.uint8), np.ones((3, 3), np.uint8))
     near = cv2.dilate(whole.astype(np.uint8), np.ones((5, 5), np.uint8))
     image = cv2.inpaint(outfit.image, missing & near, 3, cv2.INPAINT_TELEA)
-    alpha = cv2.GaussianBlur(whole.astype(np.float32), (0, 0), 0.7)
-    return WornTop(outfit.key, image, alpha, _anchors(outfit))
+    return WornTop(outfit.key, image, soft_mask(whole), _anchors(outfit))
 
 
 def _mirrored(top: WornTop) -> WornTop:
     anchors = top.anchors[[4, 5, 6, 7, 0, 1, 2, 3, 9, 8]].copy()
     anchors[:, 0] = top.image.shape[1] - 1 - anchors[:, 0]
     return WornTop(top.key, top.image[:, ::-1].copy(), top.alpha[:, ::-1].copy(), anchors)
-
-
-def _spline(at: np.ndarray, values: np.ndarray, stiff: float):
-    """Thin-plate spline through (K, 2) -> (K, 2), smoothed; a function of (..., 2)."""
-
-    def kernel(a, b):
-        d2 = np.square(a[..., None, :] - b).sum(-1)
-        return 0.5 * d2 * np.log(d2 + 1e-6)
-
-    count = len(at)
-    affine = np.concatenate([np.ones((count, 1)), at], 1)
-    system = np.zeros((count + 3, count + 3))
-    scale = np.square(at - at.mean(0)).mean()
-    system[:count, :count] = kernel(at, at) + stiff * scale**0.5 * np.eye(count)
-    system[:count, count:], system[count:, :count] = affine, affine.T
-    weights = np.linalg.solve(system, np.concatenate([values, np.zeros((3, 2))]))
-
-    def spline(points):
-        flat = np.concatenate([np.ones((*points.shape[:-1], 1)), points], -1)
-        return kernel(points, at) @ weights[:count] + flat @ weights[count:]
-
-    return spline
 
 
 def nearest_tops(tops: list[WornTop], outfit: Outfit) -> list[WornTop]:
@@ -127,13 +96,14 @@ def put_over(
         leaves bare arms beside it.
     """
     height, width = outfit.region.shape
-    own = _anchors(outfit)
-    spline = _spline(own.astype(np.float64), top.anchors.astype(np.float64), STIFF)
+    own = _anchors(outfit).astype(np.float64)
+    spread = np.sqrt(np.square(own - own.mean(0)).mean())
+    spline = RBFInterpolator(own, top.anchors, smoothing=STIFF * spread, kernel="thin_plate_spline")
     step = 4
     y, x = np.mgrid[: height // step, : width // step]
     centre = (step - 1) / 2
     grid = np.stack([x, y], 2) * float(step) + centre
-    field = spline(grid)
+    field = spline(grid.reshape(-1, 2)).reshape(grid.shape)
     dx, dy = np.gradient(field, step, axis=1), np.gradient(field, step, axis=0)
     turn = dx[..., 0] * dy[..., 1] - dx[..., 1] * dy[..., 0]
     at = cv2.resize(field.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -145,7 +115,7 @@ def put_over(
     bare = skin & arm_band(outfit, 0.93, 0.2)
     if bare.sum() > 60 and alpha[bare].mean() < MIN_COVER:
         return None
-    alpha = alpha * (1 - cv2.GaussianBlur(_in_front(outfit).astype(np.float32), (0, 0), 0.7))
+    alpha = alpha * (1 - soft_mask(_in_front(outfit)))
     cloth = cv2.remap(top.image, at[..., 0], at[..., 1], cv2.INTER_LINEAR,
                       borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     over = image + (cloth.astype(np.float32) - image) * alpha[..., None]
@@ -154,7 +124,7 @@ def put_over(
 
 def _in_front(outfit: Outfit) -> np.ndarray:
     """Mask (H, W) bool of what lies before any top: head, hair, bags, hands."""
-    down = _depth(outfit)
+    down, _ = below_shoulders(outfit)
     skin = outfit.parsing == Parsing.SKIN
     hand = skin & (down > 0.25) & ~arm_band(outfit, 0.97, 0.4)
     kept = np.isin(outfit.parsing, (Parsing.HAIR, Parsing.HEADWEAR, Parsing.BAG))

@@ -103,6 +103,21 @@ def arm_band(outfit: Outfit, reach: float, width: float) -> np.ndarray:
     return band > 0
 
 
+def torso_area(outfit: Outfit) -> np.ndarray:
+    """Mask (H, W) bool of the worn mesh without its sleeves."""
+    area = np.zeros(outfit.region.shape, np.uint8)
+    edge = np.concatenate([outfit.mesh.torso[:, 0], outfit.mesh.torso[::-1, -1]])
+    return cv2.fillPoly(area, [np.round(edge).astype(np.int32)], 1) > 0
+
+
+def below_shoulders(outfit: Outfit) -> tuple[np.ndarray, np.ndarray]:
+    """Depth below the shoulders in torso lengths, and pixels to the right of the neck: (H, W)."""
+    frame = torso_frame(outfit.points[:, :2])
+    y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
+    away = np.stack([x, y], 2) - frame.neck
+    return away @ frame.down / frame.length, away @ frame.across
+
+
 def _pixel(point: np.ndarray) -> tuple[int, int]:
     return int(round(point[0])), int(round(point[1]))
 
@@ -149,10 +164,7 @@ def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     """Shortens sleeves to `reach`: skin is painted on the arm, background beside it."""
     keep = arm_band(outfit, reach, 0.5)
     whole = arm_band(outfit, 1.4, 0.5)  # wide cuffs hang past the wrist
-    torso = np.zeros(outfit.region.shape, np.uint8)
-    edge = np.concatenate([outfit.mesh.torso[:, 0], outfit.mesh.torso[::-1, -1]])
-    cv2.fillPoly(torso, [np.round(edge).astype(np.int32)], 1)
-    cut = outfit.region & whole & ~keep & (torso == 0)
+    cut = outfit.region & whole & ~keep & ~torso_area(outfit)
     solid = cv2.dilate((outfit.region | (outfit.parsing > 0)).astype(np.uint8), np.ones((3, 3)))
     return _bared(outfit, cut, cut & arm_band(outfit, 1.02, 0.17), cut & (solid > 0))
 
@@ -160,9 +172,7 @@ def bare_arms(outfit: Outfit, reach: float) -> Outfit:
 def crop_hem(outfit: Outfit, amount: float) -> Outfit:
     """Crops the top by `amount` torso lengths and paints the belly bare."""
     frame = torso_frame(outfit.points[:, :2])
-    y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
-    away = np.stack([x, y], 2) - frame.neck
-    down, across = away @ frame.down / frame.length, away @ frame.across
+    down, across = below_shoulders(outfit)
     near = np.abs(across) < 0.75 * frame.shoulders  # sleeves that hang beside stay
     cut = outfit.region & (down > min(outfit.worn.hem, 1.05) - amount) & near
     return _bared(outfit, cut, cut & (np.abs(across) < 0.5 * frame.shoulders))
@@ -174,9 +184,8 @@ def bare_shoulders(outfit: Outfit, depth: float) -> Outfit:
     With sleeves that is an off-shoulder top, after `bare_arms` a strapless one.
     """
     frame = torso_frame(outfit.points[:, :2])
-    y, x = np.mgrid[: outfit.region.shape[0], : outfit.region.shape[1]]
-    away = np.stack([x, y], 2) - frame.neck
-    down, across = away @ frame.down / frame.length, np.abs(away @ frame.across)
+    down, across = below_shoulders(outfit)
+    across = np.abs(across)
     cut = outfit.region & (down < depth) & (across < 0.75 * frame.shoulders)
     body = (across < 0.5 * frame.shoulders) | arm_band(outfit, 0.6, 0.2)
     return _bared(outfit, cut, cut & body & (down > -0.12))
