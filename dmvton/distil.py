@@ -1,25 +1,32 @@
 """What the student learns from a trained teacher.
 
-Two ways, both on samples whose truth is known:
+Three ways, all on samples whose truth is known:
 
 - Redressing: the teacher dresses the person of the target in some other garment of the batch, and
   the student has to undo it. So the input is a network's picture and the target a real one
   (appearance flow without parsers, Ge et al. 2021).
 - Distillation: flow and picture of the teacher, weighted for each sample by how much nearer to the
   truth the teacher is (the adjustable factor of DM-VTON): a teacher that is worse teaches nothing.
+- Module to module: one half of the student is trained in the place of the teacher's, between the
+  frozen modules of the teacher, then the other half, then both together.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dmvton.batch import Batch
+from dmvton.errors import UsageError
 from dmvton.losses import masked_mean
 from dmvton.networks import load_network
+from dmvton.student.encoders import GarmentCode
 from dmvton.student.generator import TryOnOutput
-from dmvton.teacher.sight import sight_of, sight_of_target
+from dmvton.student.model import Student
+from dmvton.teacher.model import Teacher
+from dmvton.teacher.sight import Sight, sight_of, sight_of_target
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,9 @@ class DistilConfig:
     """Weight of the distance to the teacher's flow."""
     image: float = 1.0
     """Weight of the distance to the teacher's picture."""
+    half: Literal["both", "warp", "generator"] = "both"
+    """What is trained: all of the student, its encoders and warp module before the teacher's
+    generator, or its generator behind the teacher's warp module. The rest stays as it is."""
 
 
 class Tutor:
@@ -71,6 +81,57 @@ class Tutor:
             "distil_flow": self.cfg.flow * masked_mean(distance, weight),
             "distil_image": self.cfg.image * masked_mean(difference, factor * area),
         }
+
+
+class Grafted(nn.Module):
+    """A student with one half in use, the other one lent by the frozen teacher.
+
+    Both halves speak `Warp`, and teacher and student have maps of the same width. What the student
+    does not use is frozen, so that a later stage finds it as it was.
+    """
+
+    def __init__(self, student: Student, teacher: Teacher, half: Literal["warp", "generator"]):
+        """Freezes the teacher, and what `half` does not name of the student.
+
+        Raises:
+            UsageError: the maps of the two differ in width.
+        """
+        super().__init__()
+        if student.cfg.width != teacher.cfg.width:
+            raise UsageError(
+                f"distil.half: the student's width is {student.cfg.width}, the teacher's "
+                f"{teacher.cfg.width}; expected the same"
+            )
+        self.student, self.teacher, self.half = student, teacher, half
+        teacher.requires_grad_(False)
+        for name, module in student.named_children():
+            if (name == "generator") != (half == "generator"):
+                module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Grafted":
+        """Training mode for what is trained; the frozen modules keep their statistics."""
+        super().train(mode)
+        self.teacher.eval()
+        for name, module in self.student.named_children():
+            if (name == "generator") != (self.half == "generator"):
+                module.eval()
+        return self
+
+    def forward(
+        self, person: Tensor, sight: Sight, garment: Tensor, fill: Tensor | None = None
+    ) -> tuple[TryOnOutput, GarmentCode]:
+        """The person (N, 3, H, W) in [0, 1], what the teacher sees of it, and the garment."""
+        student, teacher = self.student, self.teacher
+        code = student.garment(garment)
+        maps, pose = student.person(person)
+        if self.half == "warp":
+            warped = student.warper(maps, code)
+            known, seen = teacher.garment(garment), teacher.maps(sight)[0]
+            out = teacher.generator(sight.agnostic, garment, known, seen, warped, pose, fill)
+        else:
+            warped = teacher.warper(teacher.maps(sight)[0], teacher.garment(garment))
+            out = student.generator(person, garment, code, maps, warped, pose, fill)
+        return out, code
 
 
 def _error(image: Tensor, target: Tensor, area: Tensor) -> Tensor:

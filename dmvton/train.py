@@ -27,13 +27,16 @@ from dmvton.batch import Batch
 from dmvton.checkpoint import load_state, save_model, save_state
 from dmvton.critic import Critic, CriticConfig
 from dmvton.dataset import TryOnDataset, ViewSampler
-from dmvton.distil import DistilConfig, Tutor
+from dmvton.distil import DistilConfig, Grafted, Tutor
 from dmvton.errors import UsageError
 from dmvton.losses import LossWeights, StudentLoss
 from dmvton.networks import NETWORKS, start_from
 from dmvton.parallel import average_gradients, with_whole_batch_norm
 from dmvton.student.config import StudentConfig
+from dmvton.student.encoders import GarmentCode
+from dmvton.student.generator import TryOnOutput
 from dmvton.teacher.model import TeacherConfig
+from dmvton.teacher.sight import sight_of
 from dmvton.train_log import TrainLog
 
 
@@ -110,11 +113,25 @@ class Trainer:
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.loss = StudentLoss(cfg.losses).to(self.engine.device)
         self.tutor = Tutor(cfg.distil, self.engine.device) if cfg.distil.teacher else None
+        self.grafted = cfg.distil.half if self.tutor and cfg.distil.half != "both" else None
+        used = self._in_use(self.model)
         self.critic = Critic(cfg.critic).to(self.engine.device) if cfg.critic.weight else None
         self.optimiser = torch.optim.AdamW(self._groups(), cfg.lr, weight_decay=cfg.weight_decay)
         self.base_rates = [g["lr"] for g in self.optimiser.param_groups]
-        self.wrapped, self.stepper = self.engine.prepare(self.model, self.optimiser)
+        self.wrapped, self.stepper = self.engine.prepare(used, self.optimiser)
         self.stop = False
+
+    def _in_use(self, model: nn.Module) -> nn.Module:
+        """The network, or the half of it that is trained with the other half of the teacher."""
+        if self.grafted is None:
+            return model
+        assert self.tutor is not None
+        return Grafted(model, self.tutor.teacher, self.grafted)
+
+    def _look(self, model: nn.Module, batch: Batch) -> tuple[TryOnOutput, GarmentCode]:
+        if self.grafted is None:
+            return self.network.look(model, batch)
+        return model(batch.person, sight_of(batch), batch.garment, batch.garment_fill)
 
     def _groups(self) -> list[dict]:
         cfg, own = self.cfg, self._own()
@@ -194,7 +211,7 @@ class Trainer:
         )
         if self.tutor and _chance(self.cfg.seed, self.step) < self.cfg.distil.redress:
             batch = self.tutor.redressed(batch)
-        out, code = self.network.look(self.wrapped, batch)
+        out, code = self._look(self.wrapped, batch)
         terms = self.loss(out, code, batch)
         if self.tutor:
             terms |= self.tutor.terms(out, batch)
@@ -231,8 +248,8 @@ class Trainer:
         """
         cfg, device = self.cfg, self.engine.device
         data = TryOnDataset(cfg.val, cfg.size, cfg.augment, seed=1, limit=128)
-        model = self.ema_model()
-        log.validate(lambda b: self.network.look(model, b), self.loss, data, self.step, device)
+        model = self._in_use(self.ema_model()).eval()
+        log.validate(lambda b: self._look(model, b), self.loss, data, self.step, device)
 
     def _told_to_stop(self) -> bool:
         """Whether any process got a signal, so that all of them end at the same step."""
@@ -255,7 +272,7 @@ class Trainer:
                             worker_init_fn=_deaf)  # fmt: skip
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "stop", True))
-        self.model.train()
+        self.wrapped.train()
         saved = started = time.monotonic()
         before = self.seconds
         bar = tqdm(total=cfg.steps, initial=self.step, unit="step", mininterval=5,
@@ -309,7 +326,8 @@ def check(cfg: TrainConfig, resume: bool) -> None:
 
     Raises:
         UsageError: the folder already holds a run and `resume` was not asked for, or the size does
-            not suit the network, or the processes can't share the batch evenly.
+            not suit the network, the processes can't share the batch evenly, or half a student
+            is to be trained without a teacher for the other half.
     """
     if not resume and list(cfg.out.glob("state-*")):
         raise UsageError(f"{cfg.out} holds a run already; pass --resume true or another --out")
@@ -317,6 +335,10 @@ def check(cfg: TrainConfig, resume: bool) -> None:
     if cfg.batch_size % processes:
         raise UsageError(
             f"batch_size is {cfg.batch_size}; expected a multiple of the {processes} processes"
+        )
+    if cfg.distil.half != "both" and (cfg.distil.teacher is None or cfg.network != "student"):
+        raise UsageError(
+            f"distil.half is {cfg.distil.half}; expected a student to train, and --distil.teacher"
         )
     if any(side % 16 or side < 16 for side in cfg.size):
         raise UsageError(f"size is {cfg.size}; expected height and width as multiples of 16")

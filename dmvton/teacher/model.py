@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dmvton.student.config import StudentConfig
-from dmvton.student.encoders import GarmentCode, GarmentEncoder, PersonEncoder, PersonMaps
+from dmvton.student.encoders import GarmentCode, GarmentEncoder, PersonEncoder, PersonMaps, Pose
 from dmvton.student.generator import Generator, TryOnOutput
 from dmvton.student.layers import fuse
 from dmvton.student.warper import Warper
@@ -76,8 +76,12 @@ class Teacher(nn.Module):
     ) -> tuple[TryOnOutput, GarmentCode]:
         """What is seen of the person, and the garment picture (N, 3, H, W) in [0, 1]."""
         code = self.garment(garment)
-        maps, pose = self.person(sight.agnostic)
-        c4, c8, c16 = self.conditions(sight)
-        maps = PersonMaps(maps.p2, maps.p4 + c4, maps.p8 + c8, maps.p16 + c16)
+        maps, pose = self.maps(sight)
         warped = self.warper(maps, code)
         return self.generator(sight.agnostic, garment, code, maps, warped, pose, fill), code
+
+    def maps(self, sight: Sight) -> tuple[PersonMaps, Pose]:
+        """Features and pose of what is seen of the person."""
+        maps, pose = self.person(sight.agnostic)
+        c4, c8, c16 = self.conditions(sight)
+        return PersonMaps(maps.p2, maps.p4 + c4, maps.p8 + c8, maps.p16 + c16), pose

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from dmvton.checkpoint import save_model
-from dmvton.distil import DistilConfig, Tutor
-from dmvton.errors import CheckpointError
+from dmvton.distil import DistilConfig, Grafted, Tutor
+from dmvton.errors import CheckpointError, UsageError
 from dmvton.keypoints import Keypoint
 from dmvton.losses import LossWeights, StudentLoss
 from dmvton.networks import load_network, start_from
@@ -189,3 +189,59 @@ def test_pose_only_samples_are_not_distilled(tutor):
     lesson, _ = tutor.teacher(sight_of(batch), batch.garment)
     terms = tutor.terms(lesson._replace(image=batch.target + 5, flow=lesson.flow + 0.1), batch)
     assert all(float(v) == 0 for v in terms.values())
+
+
+def grafted(half):
+    torch.manual_seed(2)
+    return Grafted(Student(STUDENT), Teacher(TINY), half)
+
+
+def look(model, batch):
+    return model(batch.person, sight_of(batch), batch.garment)[0]
+
+
+def test_the_students_warp_works_in_the_teachers_pipeline():
+    batch = random_batch(2, (64, 48))
+    model = grafted("warp").eval()
+    out = look(model, batch)
+    alone, _ = model.student(batch.person, batch.garment)
+    torch.testing.assert_close(out.flow, alone.flow)
+    torch.testing.assert_close(out.pose.xy, alone.pose.xy)
+    assert not torch.allclose(out.alpha, alone.alpha), "alpha is the teacher's"
+
+
+def test_the_teachers_warp_works_before_the_students_generator():
+    batch = random_batch(2, (64, 48))
+    model = grafted("generator").eval()
+    with torch.no_grad():  # a flow of its own, so that one can tell whose it is
+        model.teacher.warper.refiners[0].head.bias.fill_(0.1)
+    out = look(model, batch)
+    lesson, _ = model.teacher(sight_of(batch), batch.garment)
+    torch.testing.assert_close(out.flow, lesson.flow)
+    assert not torch.allclose(out.flow, model.student(batch.person, batch.garment)[0].flow)
+    with torch.no_grad():
+        model.student.generator.out.bias[3] += 5
+    assert (look(model, batch).alpha > out.alpha).all(), "alpha is the student's"
+
+
+@pytest.mark.parametrize("half", ["warp", "generator"])
+def test_training_one_half_leaves_all_else_as_it_was(half):
+    batch = random_batch(2, (64, 48))
+    model = grafted(half)
+    model.train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    own = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(own, 0.1)
+    for _ in range(2):  # zero weights of a head keep the rest from moving at first
+        out, code = model(batch.person, sight_of(batch), batch.garment)
+        sum(StudentLoss(LossWeights())(out, code, batch).values()).backward()
+        optimiser.step()
+    moved = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    trained = ("generator",) if half == "generator" else ("garment", "person", "warper")
+    assert {k.split(".")[1] for k in moved} == set(trained)
+    assert not any(k.startswith("teacher.") for k in moved)
+
+
+def test_modules_of_other_widths_are_refused():
+    with pytest.raises(UsageError, match="distil.half: .*width is 24, the teacher's 16"):
+        Grafted(Student(StudentConfig(**{**SIZES, "width": 24})), Teacher(TINY), "warp")

@@ -3,7 +3,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 from dmvton.augment import AugmentConfig
 from dmvton.checkpoint import load_state, save_model
 from dmvton.dataset import TryOnDataset
+from dmvton.distil import DistilConfig
 from dmvton.errors import CheckpointError, UsageError
 from dmvton.losses import LossWeights
 from dmvton.student.config import StudentConfig
 from dmvton.student.model import Student
+from dmvton.teacher.model import Teacher, TeacherConfig
 from dmvton.train import STAGES, TrainConfig, Trainer, check, learning_rate, train
 from dmvton.train_log import picture_grid, region_psnr
 from export.pair import load_student
@@ -178,6 +180,29 @@ def test_size_that_does_not_suit_is_refused_before_anything_is_written(tmp_path,
         train(cfg)
     assert not cfg.out.exists()
     check(config(tmp_path / "run", shards), resume=False)
+
+
+def test_half_a_student_needs_a_teacher_for_the_other_half(tmp_path, shards):
+    cfg = config(tmp_path / "run", shards, distil=DistilConfig(half="warp"))
+    with pytest.raises(UsageError, match="distil.half is warp; .*--distil.teacher"):
+        train(cfg)
+    assert not cfg.out.exists()
+
+
+@pytest.mark.parametrize("half, moving", [("warp", "warper"), ("generator", "generator")])
+def test_half_a_student_is_trained_and_the_rest_stays(tmp_path, shards, half, moving):
+    lent = Teacher(TeacherConfig(**(asdict(TINY) | {"conditions": 8})))
+    save_model(tmp_path, lent, {"teacher": asdict(lent.cfg)})
+    distil = DistilConfig(teacher=tmp_path, half=half)
+    cfg = config(tmp_path / "run", shards, val=[shards], val_every=2, steps=2, distil=distil)
+    trainer = Trainer(cfg)
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    trainer.run()
+    saved = load_file(cfg.out / "ema" / "model.safetensors")
+    assert saved.keys() == before.keys(), "the teacher is not saved with the student"
+    moved = {k.split(".")[0] for k, v in saved.items() if not torch.equal(v, before[k])}
+    assert moving in moved
+    assert moved <= ({"generator"} if half == "generator" else {"garment", "person", "warper"})
 
 
 def test_starts_from_given_weights_or_says_why_not(tmp_path, shards):
