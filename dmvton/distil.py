@@ -90,19 +90,20 @@ class Grafted(nn.Module):
     does not use is frozen, so that a later stage finds it as it was.
     """
 
-    def __init__(self, student: Student, teacher: Teacher, half: Literal["warp", "generator"]):
+    def __init__(self, student: nn.Module, teacher: nn.Module, half: Literal["warp", "generator"]):
         """Freezes the teacher, and what `half` does not name of the student.
 
         Raises:
             UsageError: the maps of the two differ in width.
         """
         super().__init__()
+        assert isinstance(student, Student) and isinstance(teacher, Teacher)
         if student.cfg.width != teacher.cfg.width:
             raise UsageError(
                 f"distil.half: the student's width is {student.cfg.width}, the teacher's "
                 f"{teacher.cfg.width}; expected the same"
             )
-        self.student, self.teacher, self.half = student, teacher, half
+        self.student, self.teacher, self.trained = student, teacher, half
         teacher.requires_grad_(False)
         for name, module in student.named_children():
             if (name == "generator") != (half == "generator"):
@@ -113,7 +114,7 @@ class Grafted(nn.Module):
         super().train(mode)
         self.teacher.eval()
         for name, module in self.student.named_children():
-            if (name == "generator") != (self.half == "generator"):
+            if (name == "generator") != (self.trained == "generator"):
                 module.eval()
         return self
 
@@ -124,7 +125,7 @@ class Grafted(nn.Module):
         student, teacher = self.student, self.teacher
         code = student.garment(garment)
         maps, pose = student.person(person)
-        if self.half == "warp":
+        if self.trained == "warp":
             warped = student.warper(maps, code)
             known, seen = teacher.garment(garment), teacher.maps(sight)[0]
             out = teacher.generator(sight.agnostic, garment, known, seen, warped, pose, fill)

@@ -8,6 +8,7 @@ import numpy as np
 
 from dmvton.crop import Box, letterbox, sample
 from dmvton.errors import GarmentError
+from dmvton.gaps import gaps
 from dmvton.hem import Torso, torso_of
 from dmvton.image_io import Picture
 from dmvton.runtime import NetworkPair, to_tensor
@@ -136,7 +137,8 @@ def encode(network: NetworkPair, picture: Picture, rule: GarmentRule = RULE) -> 
     closer = framed(garment.mask, box, rule)
     if closer is not None:
         garment = _look(network, picture, closer, border)
-    return replace(garment, photo=Pyramid(extended(rgb, garment, rule)))
+    gap = gaps(garment.picture, garment.mask) if alpha is None else None
+    return replace(garment, photo=Pyramid(extended(rgb, garment, gap, rule)))
 
 
 def _look(network: NetworkPair, picture: Picture, box: Box, border: np.ndarray) -> Garment:
@@ -171,18 +173,22 @@ def nearest_colours(picture: np.ndarray, sure: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(colours[nearest], (0, 0), 1.5)
 
 
-def extended(rgb: np.ndarray, garment: Garment, rule: GarmentRule = RULE) -> np.ndarray:
+def extended(
+    rgb: np.ndarray, garment: Garment, gap: np.ndarray | None = None, rule: GarmentRule = RULE
+) -> np.ndarray:
     """The photo with the background inside the garment's box painted in the nearest garment colour.
 
     Args:
         rgb: (H, W, 3) uint8, the whole photo, not changed.
         garment: its box, mask and picture.
+        gap: (h, w) bool, what the mask covers and is background nevertheless.
         rule: which masks count as garment.
 
     Returns:
         (H, W, 3) uint8.
     """
-    sure = surely_garment(garment.mask, rule)
+    mask = garment.mask if gap is None else np.where(gap, 0, garment.mask)
+    sure = surely_garment(mask, rule)
     if not sure.any():
         return rgb
     fill = nearest_colours(garment.picture, sure)
@@ -190,7 +196,7 @@ def extended(rgb: np.ndarray, garment: Garment, rule: GarmentRule = RULE) -> np.
     part = garment.box.inside(*rgb.shape[:2])
     rows = slice(part.y - garment.box.y, part.bottom - garment.box.y)
     columns = slice(part.x - garment.box.x, part.right - garment.box.x)
-    mask = cv2.resize(np.rint(garment.mask * 255).astype(np.uint8), size)[rows, columns, None]
+    shares = cv2.resize(np.rint(mask * 255).astype(np.uint8), size)[rows, columns, None]
     ramp = (np.arange(256) / 255 - rule.outside) / (rule.inside - rule.outside)
     weight = np.rint(ramp.clip(0, 1) * 255).astype(np.uint16)
     fill = cv2.resize(fill, size)[rows, columns]
@@ -198,7 +204,7 @@ def extended(rgb: np.ndarray, garment: Garment, rule: GarmentRule = RULE) -> np.
     area = out[part.y : part.bottom, part.x : part.right]
     for start in range(0, part.height, _BAND):  # bounds the memory of large photos
         band = slice(start, start + _BAND)
-        w = weight[mask[band]]
+        w = weight[shares[band]]
         area[band] = (area[band] * w + fill[band] * (255 - w) + 127) // 255
     return out
 

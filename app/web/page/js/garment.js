@@ -2,6 +2,7 @@
 // dmvton/garment.py.
 
 import { TryOnError } from "./errors.js";
+import { gaps } from "./gaps.js";
 import { clamp, inside, letterbox, round } from "./geometry.js";
 import { torsoOf } from "./hem.js";
 import { nearestColours, Pyramid, sample, toPlanes } from "./pixels.js";
@@ -39,7 +40,8 @@ export async function encode(network, image) {
   }
   const closer = framed(seen, network.size);
   if (closer !== null) seen = await look(network, image, closer, border);
-  const photo = new Pyramid(extended(image, seen, network.size));
+  const gap = image.cutOut ? null : gaps(seen.picture, seen.mask, network.size);
+  const photo = new Pyramid(extended(image, seen, network.size, gap));
   const torso = torsoOf(seen.mask, ...network.size);
   return { photo, box: seen.box, torso, features: seen.features };
 }
@@ -109,8 +111,13 @@ function framed({ mask, box }, [h, w]) {
   };
 }
 
-/** The photo with the background inside the garment's box painted in the nearest garment colour. */
-export function extended(image, { box, mask, picture }, [h, w]) {
+/**
+ * The photo with the background inside the garment's box painted in the nearest garment colour.
+ *
+ * @param gap 1 for what the mask covers and is background nevertheless
+ */
+export function extended(image, { box, mask: covered, picture }, [h, w], gap = null) {
+  const mask = gap === null ? covered : covered.map((value, i) => (gap[i] ? 0 : value));
   const sure = eroded(mask, h, w);
   if (!sure.includes(1)) return image;
   const fill = nearestColours(picture, sure, h, w);

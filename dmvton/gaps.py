@@ -1,0 +1,65 @@
+"""Gaps between sleeve and torso, which a mask at network size closes.
+
+A sleeve that hangs beside the torso leaves a slit of background a few pixels wide. The network's
+mask runs across it, and so the slit would be worn as a stripe of table or bed sheet.
+"""
+
+import cv2
+import numpy as np
+
+RARE = 8
+"""A colour is the background's where it is so many times as frequent there as in the garment."""
+REACH = 1 / 16
+"""Widest gap, as a share of the picture's width."""
+
+_BINS = 16  # of each channel
+_SHIFT = 4
+
+
+def gaps(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Where a garment's mask covers background that lies between two parts of the garment.
+
+    That is, pixels of a colour that the garment hardly has and the background has, with cloth close
+    by on the left and on the right, from which such pixels lead outside: a print is shut in by the
+    cloth, a cuff or a hem has nothing beside it.
+
+    Args:
+        picture: (h, w, 3) uint8, the garment photo at network size.
+        mask: (h, w) float32 in [0, 1].
+
+    Returns:
+        (h, w) bool, the gaps with the pixel around them that is a mixture.
+    """
+    garment = mask > 0.5
+    kernel = np.ones((3, 3), np.uint8)
+    away = cv2.dilate(garment.astype(np.uint8), kernel) == 0
+    empty = np.zeros_like(garment)
+    if not garment.any() or not away.any():
+        return empty
+    r, g, b = np.moveaxis(picture.astype(np.int64) >> _SHIFT, 2, 0)
+    colour = (r * _BINS + g) * _BINS + b
+    here, there = (_histogram(colour[area]) for area in (garment, away))
+    foreign = RARE * here * int(away.sum()) < there * int(garment.sum())
+    found = foreign[colour] & garment
+    found &= _between(garment & ~found, round(REACH * mask.shape[1]))
+    _, parts = cv2.connectedComponents((found | ~garment).astype(np.uint8), connectivity=8)
+    found &= np.isin(parts, np.unique(parts[~garment]))
+    return (cv2.dilate(found.astype(np.uint8), kernel) > 0) & garment
+
+
+def _histogram(colours: np.ndarray) -> np.ndarray:
+    """Counts of the colours and of their neighbours, (bins ** 3,) int64."""
+    counts = np.bincount(colours, minlength=_BINS**3).reshape(_BINS, _BINS, _BINS)
+    for axis in range(3):
+        wide = np.pad(counts, [(1, 1) if a == axis else (0, 0) for a in range(3)])
+        counts = np.sum([np.take(wide, range(k, k + _BINS), axis) for k in range(3)], axis=0)
+    return counts.ravel()
+
+
+def _between(cloth: np.ndarray, reach: int) -> np.ndarray:
+    """Pixels (h, w) bool on a stretch of at most `reach` pixels between cloth left and right."""
+    far = 2 * cloth.shape[1]
+    column = np.arange(cloth.shape[1])
+    left = np.maximum.accumulate(np.where(cloth, column, -far), axis=1)
+    right = np.minimum.accumulate(np.where(cloth, column, far)[:, ::-1], axis=1)[:, ::-1]
+    return right - left <= reach + 1
