@@ -26,7 +26,7 @@ from pose_synth.outfit import Outfit, outfit_of
 from pose_synth.overlay import OverlayGenerator
 from pose_synth.paired import PairedGenerator, load_pairs
 from pose_synth.parsings import ParsingBank
-from pose_synth.persons import Person, load_persons
+from pose_synth.persons import WIDE_GATES, Person, load_persons
 from pose_synth.pose import PoseBank
 from pose_synth.products import Sample
 from pose_synth.recipe import Generator, Recipe
@@ -59,6 +59,9 @@ class BuildConfig:
     of `dmvton eval` are drawn without."""
     parsed: bool = False
     """Also people whose photos have no labels and were parsed by a network; product D only."""
+    wide: bool = False
+    """Also people turned further aside, with a bag before the top or in wide coats; product D
+    only."""
     framing: float = 0.18
     """Share of pose-only samples (whole photos and pictures without a person)."""
     rendered: float = 0.0
@@ -72,10 +75,12 @@ class BuildConfig:
 class Banks:
     """Persons and garments of one part of the split, with the reasons of all rejects."""
 
-    def __init__(self, data: Path, part: str, learned: bool = False, parsed: bool = False):
+    def __init__(self, data: Path, part: str, learned: bool = False, parsed: bool = False,
+                 wide: bool = False):  # fmt: skip
         """Loads the banks; takes under a minute with the committed keypoints and outlines.
 
-        `learned` adds the garments whose landmarks a network found, `parsed` the people.
+        `learned` adds the garments whose landmarks a network found, `parsed` the people whose
+        parsing a network found, `wide` those who pass `WIDE_GATES`.
         """
         use_one_core()
         self.source, self.poses = ClothingCoParsing(data / "ccp"), PoseBank.load()
@@ -83,7 +88,8 @@ class Banks:
         self.outfits: list[Outfit] = []
         self.rejects: dict[str, str] = {}
         parsings = ParsingBank.load() if parsed else None
-        for found in load_persons(self.source, self.poses, self.keys, parsings=parsings):
+        for found in load_persons(self.source, self.poses, self.keys, parsings=parsings,
+                                  wide=WIDE_GATES if wide else None):  # fmt: skip
             if isinstance(found, Person):
                 self.outfits.append(outfit_of(found))
             else:
@@ -130,7 +136,7 @@ def build(cfg: BuildConfig) -> Path:
         return _build_tiny(cfg)
     if cfg.layout == "tryon":
         return _build_paired(cfg)
-    banks = Banks(cfg.data, cfg.part, cfg.learned, cfg.parsed)
+    banks = Banks(cfg.data, cfg.part, cfg.learned, cfg.parsed, cfg.wide)
     print(banks.summary())
     tryon = Generator(banks.outfits, banks.garments, cfg.recipe)
     framing = FramingGenerator(banks.source, banks.poses, banks.keys, banks.garments, banks.paths)
@@ -138,7 +144,7 @@ def build(cfg: BuildConfig) -> Path:
     if cfg.rendered > 0 or cfg.overlay > 0:
         people = RenderedGenerator(banks.garments, meshes(cfg.data), cfg.people)
     if people is not None and cfg.overlay > 0:
-        overlay = OverlayGenerator(people, [o for o in banks.outfits if not o.parsed])
+        overlay = OverlayGenerator(people, [o for o in banks.outfits if not o.target_only])
 
     def draw(rng: np.random.Generator) -> Sample:
         if people is not None and rng.random() < cfg.rendered:
@@ -149,8 +155,8 @@ def build(cfg: BuildConfig) -> Path:
 
     note = {"part": cfg.part, "banks": banks.summary(), "rejects": banks.rejects,
             "recipe": asdict(cfg.recipe), "framing": cfg.framing, "learned": cfg.learned,
-            "parsed": cfg.parsed,            "people": asdict(cfg.people), "rendered": cfg.rendered,
-            "overlay": cfg.overlay}  # fmt: skip
+            "parsed": cfg.parsed, "wide": cfg.wide, "people": asdict(cfg.people),
+            "rendered": cfg.rendered, "overlay": cfg.overlay}  # fmt: skip
     return write(ShardPlan(cfg.out, cfg.samples or 9000, cfg.seed), draw, note)
 
 

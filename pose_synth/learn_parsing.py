@@ -25,9 +25,9 @@ from pose_synth.pose import PoseBank
 class ParsingGates:
     """What a parsing must show to be used; chosen on the validation photos."""
 
-    min_agreement: float = 0.9
+    min_agreement: float = 0.8
     """IoU of the top between the picture and its mirror image."""
-    min_certainty: float = 0.8
+    min_certainty: float = 0.6
     """Mean chance of the chosen class where the top is."""
 
     def reason_against(self, parsed: Parsed) -> str | None:

@@ -26,7 +26,7 @@ class Outfit:
     points: np.ndarray  # (33, 3)
     worn: WornMesh
     layers: str
-    parsed: bool = False  # a network found the parsing
+    target_only: bool = False  # see `Person`
 
     @property
     def mesh(self) -> StripMesh:
@@ -60,7 +60,7 @@ def outfit_of(person: Person, scale: float = 1.0) -> Outfit:
         points,
         person.worn._replace(mesh=person.worn.mesh.transform(matrix)),
         person.layers,
-        person.parsed,
+        person.target_only,
     )
 
 

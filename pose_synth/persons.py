@@ -42,6 +42,13 @@ class PersonGates:
     """1 - IoU of mesh and top."""
 
 
+# People turned further aside, with a bag before the top or in a wide coat: their labels are as
+# good, their meshes are not.
+WIDE_GATES = PersonGates(
+    min_shoulder_ratio=0.36, min_arm_visibility=0.1, max_bag=1.0, max_misfit=0.45
+)
+
+
 @dataclass
 class Person:
     """One person on a canvas of CANVAS * scale."""
@@ -55,7 +62,7 @@ class Person:
     layers: str  # "single", "layered" or "dress"
     misfit: float
     scale: float
-    parsed: bool = False  # a network found the parsing
+    target_only: bool = False  # parsing or mesh are not good enough to make a target of
 
 
 def canvas_matrix(points: np.ndarray, scale: float) -> np.ndarray:
@@ -151,12 +158,18 @@ def load_person(
 def load_persons(
     source: ClothingCoParsing, poses: PoseBank, keys: list[str], scale: float = 2.0,
     gates: PersonGates | None = None, parsings: ParsingBank | None = None,
+    wide: PersonGates | None = None,
 ) -> Iterator[Person | tuple[str, str]]:  # fmt: skip
     """Yields every labelled person among `keys` that passes, and (id, reason) for all others.
 
-    `parsings` gives labels to photos that have none of their own.
+    `parsings` gives labels to photos that have none of their own; who passes `wide` alone comes as
+    `target_only`.
     """
     for key in keys:
         if source.has_parsing(key) or (parsings is not None and key in parsings):
             found = load_person(source, poses, key, scale, gates or PersonGates(), parsings)
+            if isinstance(found, str) and wide is not None:
+                found = load_person(source, poses, key, scale, wide, parsings)
+                if isinstance(found, Person):
+                    found.target_only = True
             yield (key, found) if isinstance(found, str) else found

@@ -105,7 +105,7 @@ class Generator:
                 kind = "D" if rng.random() < self.recipe.real_target else "C"
                 outfit = self.outfits[rng.choice(len(self.outfits), p=self.chance)]
                 # A target painted by a network's parsing would teach its mistakes; a photo can't.
-                real = kind == "D" or outfit.parsed
+                real = kind == "D" or outfit.target_only
                 return (self._real_target if real else self._retexture)(rng, outfit)
             except Rejected:
                 continue

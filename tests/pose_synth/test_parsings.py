@@ -38,7 +38,7 @@ def test_a_photo_without_labels_becomes_a_person(tmp_path, source):  # noqa: F81
     ParsingBank.save(path, {KEYS[2]: painted()})
     people = list(load_persons(source, bank(), KEYS, 1.0, parsings=ParsingBank.load(path)))
     assert all(isinstance(p, Person) for p in people)
-    assert [(p.key, p.parsed) for p in people] == [(k, k == KEYS[2]) for k in KEYS]
+    assert [(p.key, p.target_only) for p in people] == [(k, k == KEYS[2]) for k in KEYS]
     labelled, parsed = people[0], people[2]
     assert (labelled.region != parsed.region).mean() < 0.01
     assert parsed.worn.hem == pytest.approx(labelled.worn.hem, abs=0.03)

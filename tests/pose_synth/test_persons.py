@@ -8,7 +8,15 @@ import scipy.io
 from pose_synth import persons
 from pose_synth.ccp import ClothingCoParsing
 from pose_synth.framing import HEIGHT, FramingGenerator
-from pose_synth.persons import CROP, Person, PersonGates, canvas_matrix, load_persons, warp_to
+from pose_synth.persons import (
+    CROP,
+    WIDE_GATES,
+    Person,
+    PersonGates,
+    canvas_matrix,
+    load_persons,
+    warp_to,
+)
 from pose_synth.pose import PoseBank
 from tests.figures import TSHIRT, make_garment, make_outfit, person_points
 from tests.sources import TAGS, write_labels, write_source
@@ -97,6 +105,19 @@ def test_gates_say_why(source):
     assert only(source, bank(), min_region=0.9) == ("0001", "no top")
     assert only(source, bank(), max_misfit=0.0) == ("0001", "mesh misfit")
     assert isinstance(only(source, bank()), Person)
+
+
+def test_wide_gates_let_more_people_in_as_targets_alone(source):
+    def wide(points=None, score=1.0):
+        (found, *_) = load_persons(source, bank(points, score), KEYS[:1], 1.0, wide=WIDE_GATES)
+        return found
+
+    assert not wide().target_only, "who passes the strict gates stays as it was"
+    turned = moved(p11=(151, 125, 1), p12=(105, 125, 1))
+    assert only(source, bank(turned)) == ("0001", "turned sideways")
+    assert wide(turned).target_only
+    assert wide(mirrored()) == ("0001", "from behind")
+    assert wide(score=0.5) == ("0001", "pose score")
 
 
 def test_bag_in_front_says_so(source):

@@ -157,9 +157,9 @@ def test_flow_of_product_c_is_the_truth(garments):
     assert np.median(found) > 30 and min(found) > 24, np.round(found, 1)
 
 
-def test_people_parsed_by_a_network_are_real_targets_only(outfits, garments):
-    parsed = [replace(outfit, parsed=True) for outfit in outfits]
-    assert {sample.kind for sample in draw(parsed, garments, real_target=0.0)} == {"D"}
+def test_people_whose_labels_or_meshes_are_doubtful_are_real_targets_only(outfits, garments):
+    doubtful = [replace(outfit, target_only=True) for outfit in outfits]
+    assert {sample.kind for sample in draw(doubtful, garments, real_target=0.0)} == {"D"}
 
 
 def test_flow_of_product_d_is_the_truth(outfits, garments):
