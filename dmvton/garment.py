@@ -8,10 +8,10 @@ import numpy as np
 
 from dmvton.crop import Box, letterbox, sample
 from dmvton.errors import GarmentError
-from dmvton.gaps import gaps
 from dmvton.hem import Torso, torso_of
 from dmvton.image_io import Picture
 from dmvton.runtime import NetworkPair, to_tensor
+from dmvton.strays import strays
 
 _BAND = 256  # photo rows painted at once
 
@@ -137,8 +137,8 @@ def encode(network: NetworkPair, picture: Picture, rule: GarmentRule = RULE) -> 
     closer = framed(garment.mask, box, rule)
     if closer is not None:
         garment = _look(network, picture, closer, border)
-    gap = gaps(garment.picture, garment.mask) if alpha is None else None
-    return replace(garment, photo=Pyramid(extended(rgb, garment, gap, rule)))
+    stray = strays(garment.picture, garment.mask) if alpha is None else None
+    return replace(garment, photo=Pyramid(extended(rgb, garment, stray, rule)))
 
 
 def _look(network: NetworkPair, picture: Picture, box: Box, border: np.ndarray) -> Garment:
@@ -174,20 +174,20 @@ def nearest_colours(picture: np.ndarray, sure: np.ndarray) -> np.ndarray:
 
 
 def extended(
-    rgb: np.ndarray, garment: Garment, gap: np.ndarray | None = None, rule: GarmentRule = RULE
+    rgb: np.ndarray, garment: Garment, stray: np.ndarray | None = None, rule: GarmentRule = RULE
 ) -> np.ndarray:
     """The photo with the background inside the garment's box painted in the nearest garment colour.
 
     Args:
         rgb: (H, W, 3) uint8, the whole photo, not changed.
         garment: its box, mask and picture.
-        gap: (h, w) bool, what the mask covers and is background nevertheless.
+        stray: (h, w) bool, what the mask covers and is background nevertheless.
         rule: which masks count as garment.
 
     Returns:
         (H, W, 3) uint8.
     """
-    mask = garment.mask if gap is None else np.where(gap, 0, garment.mask)
+    mask = garment.mask if stray is None else np.where(stray, 0, garment.mask)
     sure = surely_garment(mask, rule)
     if not sure.any():
         return rgb

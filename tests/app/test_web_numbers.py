@@ -12,12 +12,12 @@ import pytest
 from app.web.build import PAGE
 from dmvton.compose import composite
 from dmvton.crop import Box, Tracker, letterbox, sample, search_boxes, torso_box
-from dmvton.gaps import gaps
 from dmvton.garment import Garment, Pyramid, border_colour, encode, extended
 from dmvton.hem import torso_of, with_hem
 from dmvton.image_io import Picture
 from dmvton.runtime import Layers
-from tests.dmvton.test_gaps import laid
+from dmvton.strays import strays
+from tests.dmvton.test_strays import laid
 
 SIZE = (64, 48)
 _NAMES = ("x", "y", "width", "height")
@@ -25,7 +25,7 @@ _RUN = """
 import * as geometry from "./js/geometry.js";
 import * as pixels from "./js/pixels.js";
 import * as garments from "./js/garment.js";
-import { gaps } from "./js/gaps.js";
+import { strays } from "./js/strays.js";
 import { composite } from "./js/compose.js";
 import { torsoOf, withHem } from "./js/hem.js";
 const given = JSON.parse((await import("node:fs")).readFileSync(0, "utf8"));
@@ -175,29 +175,29 @@ def test_the_garments_colours_go_on_around_it(node):
     assert np.abs(found - expected).mean() < 0.3
 
 
-def test_gaps_between_sleeve_and_torso(node):
+def test_background_that_the_mask_covers(node):
     for picture, mask, _ in (laid(), laid(noise=40), laid(cloth=(150, 80, 90), noise=20)):
         given = {"picture": picture.ravel().tolist(), "mask": mask.ravel().tolist()}
-        body = "return gaps(given.picture, Float32Array.from(given.mask), [256, 192]);"
-        expected = gaps(picture, mask)
+        body = "return strays(given.picture, Float32Array.from(given.mask), [256, 192]);"
+        expected = strays(picture, mask)
         np.testing.assert_array_equal(np.array(node(body, given)).reshape(mask.shape), expected)
         assert expected.any()
 
 
-def test_a_gap_is_painted_over(node):
+def test_background_that_the_mask_covers_is_painted_over(node):
     garment, rgb = garment_of(np.random.default_rng(6))
-    gap = np.zeros(SIZE, bool)
-    gap[24:40, 20:24] = True
+    stray = np.zeros(SIZE, bool)
+    stray[24:40, 20:24] = True
     given = {
         "image": as_image(rgb),
         "box": as_dict(garment.box),
         "mask": garment.mask.ravel().tolist(),
         "picture": garment.picture.ravel().tolist(),
-        "gap": gap.ravel().astype(int).tolist(),
+        "stray": stray.ravel().astype(int).tolist(),
     }
-    body = "return opaque(garments.extended(image(given.image), given, [64, 48], given.gap));"
+    body = "return opaque(garments.extended(image(given.image), given, [64, 48], given.stray));"
     found = np.array(node(body, given)).reshape(rgb.shape)
-    expected = extended(rgb, garment, gap)
+    expected = extended(rgb, garment, stray)
     assert (expected != extended(rgb, garment)).any()
     assert np.abs(found - expected).mean() < 0.3
 

@@ -2,7 +2,7 @@
 // dmvton/garment.py.
 
 import { TryOnError } from "./errors.js";
-import { gaps } from "./gaps.js";
+import { strays } from "./strays.js";
 import { clamp, inside, letterbox, round } from "./geometry.js";
 import { torsoOf } from "./hem.js";
 import { nearestColours, Pyramid, sample, toPlanes } from "./pixels.js";
@@ -40,8 +40,8 @@ export async function encode(network, image) {
   }
   const closer = framed(seen, network.size);
   if (closer !== null) seen = await look(network, image, closer, border);
-  const gap = image.cutOut ? null : gaps(seen.picture, seen.mask, network.size);
-  const photo = new Pyramid(extended(image, seen, network.size, gap));
+  const stray = image.cutOut ? null : strays(seen.picture, seen.mask, network.size);
+  const photo = new Pyramid(extended(image, seen, network.size, stray));
   const torso = torsoOf(seen.mask, ...network.size);
   return { photo, box: seen.box, torso, features: seen.features };
 }
@@ -114,10 +114,10 @@ function framed({ mask, box }, [h, w]) {
 /**
  * The photo with the background inside the garment's box painted in the nearest garment colour.
  *
- * @param gap 1 for what the mask covers and is background nevertheless
+ * @param stray 1 for what the mask covers and is background nevertheless
  */
-export function extended(image, { box, mask: covered, picture }, [h, w], gap = null) {
-  const mask = gap === null ? covered : covered.map((value, i) => (gap[i] ? 0 : value));
+export function extended(image, { box, mask: covered, picture }, [h, w], stray = null) {
+  const mask = stray === null ? covered : covered.map((value, i) => (stray[i] ? 0 : value));
   const sure = eroded(mask, h, w);
   if (!sure.includes(1)) return image;
   const fill = nearestColours(picture, sure, h, w);

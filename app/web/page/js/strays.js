@@ -1,22 +1,23 @@
-// Gaps between sleeve and torso, which a mask at network size closes; as dmvton/gaps.py.
+// Background that a garment's mask covers; as dmvton/strays.py.
 
 import { round } from "./geometry.js";
 
 const RARE = 8;       // a colour is the background's where it is so many times as frequent there
-const REACH = 1 / 16; // widest gap, as a share of the picture's width
+const REACH = 1 / 16; // widest slit, as a share of the picture's width
+const PATCH = 5;      // smallest patch beside the garment, in pixels
 const BINS = 16;      // of each channel
 const SHIFT = 4;
 
 /**
- * Where a garment's mask covers background that lies between two parts of the garment.
+ * Where a garment's mask covers background: slits between two parts of it, and patches.
  *
  * @param picture h * w * 3 bytes, the garment photo at network size
  * @param mask h * w values in [0, 1]
- * @returns Uint8Array h * w, 1 in a gap and in the pixel around it that is a mixture
+ * @returns Uint8Array h * w, 1 there and in the pixel around it that is a mixture
  */
-export function gaps(picture, mask, [h, w]) {
+export function strays(picture, mask, [h, w]) {
   const garment = Uint8Array.from(mask, (value) => value > 0.5);
-  const away = dilated(garment, h, w).map((value) => 1 - value);
+  const away = dilated(garment, h, w, 1).map((value) => 1 - value);
   const total = (area) => area.reduce((sum, value) => sum + value, 0);
   const inside = total(garment), outside = total(away);
   const found = new Uint8Array(h * w);
@@ -31,9 +32,11 @@ export function gaps(picture, mask, [h, w]) {
     const k = colour[i];
     found[i] = garment[i] && RARE * here[k] * outside < there[k] * inside;
   }
+  const patches = opened(found, h, w, (PATCH - 1) / 2);
   keepBetween(found, garment, h, w, round(REACH * w));
+  patches.forEach((value, i) => { found[i] |= value; });
   keepOpen(found, garment, h, w);
-  return dilated(found, h, w).map((value, i) => value & garment[i]);
+  return dilated(found, h, w, 1).map((value, i) => value & garment[i]);
 }
 
 /** Counts of the colours in an area, and of their neighbours. */
@@ -84,12 +87,18 @@ function keepOpen(found, garment, h, w) {
   found.forEach((value, i) => { found[i] = value & open[i]; });
 }
 
-/** Grown by one pixel. */
-function dilated(area, h, w) {
+/** Without what is narrower than a square of 2 * radius + 1 pixels. */
+function opened(area, h, w, radius) {
+  const not = (values) => values.map((value) => 1 - value);
+  return dilated(not(dilated(not(area), h, w, radius)), h, w, radius);
+}
+
+/** Grown by `radius` pixels. */
+function dilated(area, h, w, radius) {
   const out = new Uint8Array(h * w);
   for (let y = 0, i = 0; y < h; y++) for (let x = 0; x < w; x++, i++) {
-    for (let v = Math.max(0, y - 1); v <= Math.min(h - 1, y + 1); v++) {
-      for (let u = Math.max(0, x - 1); u <= Math.min(w - 1, x + 1); u++) {
+    for (let v = Math.max(0, y - radius); v <= Math.min(h - 1, y + radius); v++) {
+      for (let u = Math.max(0, x - radius); u <= Math.min(w - 1, x + radius); u++) {
         if (area[v * w + u]) out[i] = 1;
       }
     }

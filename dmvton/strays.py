@@ -1,7 +1,8 @@
-"""Gaps between sleeve and torso, which a mask at network size closes.
+"""Background that a garment's mask covers.
 
 A sleeve that hangs beside the torso leaves a slit of background a few pixels wide. The network's
-mask runs across it, and so the slit would be worn as a stripe of table or bed sheet.
+mask runs across it, and so the slit would be worn as a stripe of table or bed sheet. Elsewhere the
+mask takes in a patch of carpet.
 """
 
 import cv2
@@ -10,25 +11,27 @@ import numpy as np
 RARE = 8
 """A colour is the background's where it is so many times as frequent there as in the garment."""
 REACH = 1 / 16
-"""Widest gap, as a share of the picture's width."""
+"""Widest slit, as a share of the picture's width."""
+PATCH = 5
+"""Smallest patch that lies beside the garment, in pixels."""
 
 _BINS = 16  # of each channel
 _SHIFT = 4
 
 
-def gaps(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Where a garment's mask covers background that lies between two parts of the garment.
+def strays(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Where a garment's mask covers background.
 
-    That is, pixels of a colour that the garment hardly has and the background has, with cloth close
-    by on the left and on the right, from which such pixels lead outside: a print is shut in by the
-    cloth, a cuff or a hem has nothing beside it.
+    That is, pixels of a colour that the garment hardly has and the background has, from which such
+    pixels lead outside: a print is shut in by the cloth. They have cloth close by on the left and
+    on the right, or are a patch: a cuff or a hem has nothing beside it, and is narrow.
 
     Args:
         picture: (h, w, 3) uint8, the garment photo at network size.
         mask: (h, w) float32 in [0, 1].
 
     Returns:
-        (h, w) bool, the gaps with the pixel around them that is a mixture.
+        (h, w) bool, with the pixel around them that is a mixture.
     """
     garment = mask > 0.5
     kernel = np.ones((3, 3), np.uint8)
@@ -41,7 +44,9 @@ def gaps(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     here, there = (_histogram(colour[area]) for area in (garment, away))
     foreign = RARE * here * int(away.sum()) < there * int(garment.sum())
     found = foreign[colour] & garment
-    found &= _between(garment & ~found, round(REACH * mask.shape[1]))
+    patch = np.ones((PATCH, PATCH), np.uint8)
+    patches = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_OPEN, patch) > 0
+    found &= _between(garment & ~found, round(REACH * mask.shape[1])) | patches
     _, parts = cv2.connectedComponents((found | ~garment).astype(np.uint8), connectivity=8)
     found &= np.isin(parts, np.unique(parts[~garment]))
     return (cv2.dilate(found.astype(np.uint8), kernel) > 0) & garment
