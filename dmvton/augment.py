@@ -196,7 +196,7 @@ class Augment:
         if kind == REAL_TARGET or rng.random() < self.config.garment_background:
             garment = _blend(self._behind(mask, sample["person"], rng), garment, mask)
         if rng.random() < self.config.garment_bars:
-            _bars(garment, mask, rng)
+            letterbox_bars(garment, mask, rng)
         lit = rng.random() < self.config.garment_light
         gain = np.float32(rng.uniform(0.85, 1.1)) if lit else np.float32(1)
         garment = np.clip(garment * gain, 0, 255) / 255
@@ -279,7 +279,7 @@ class Augment:
             out[name] = np.clip(seen + noise, 0, 1)
 
 
-def _bars(garment: np.ndarray, mask: np.ndarray, rng) -> None:
+def letterbox_bars(garment: np.ndarray, mask: np.ndarray, rng) -> None:
     """Ends the photo between the garment and the picture's border, on two opposite sides."""
     axis = int(rng.integers(2))
     found = np.flatnonzero((mask > 0.05).any(1 - axis))

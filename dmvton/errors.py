@@ -18,7 +18,7 @@ class NoPersonError(DmvtonError):
 
 
 class GarmentError(DmvtonError):
-    """The garment photo shows no garment (blank, or next to nothing of it is garment)."""
+    """The garment photo shows no garment (blank, or next to nothing of it), or no top."""
 
 
 class CheckpointError(DmvtonError):

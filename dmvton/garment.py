@@ -24,6 +24,8 @@ class GarmentRule:
     """Least standard deviation of the photo, in grey levels: less is a blank sheet."""
     mask_area: float = 0.01
     """Least share of the photo that the mask covers."""
+    top: float = 0.1
+    """Least chance that it shows a top: neither trousers nor a person's photo are put on as one."""
     fill: float = 0.88
     """The garment is framed so that it fills this share of the picture's tighter side; the network
     was trained on 0.7 to 0.98."""
@@ -110,7 +112,8 @@ def encode(network: NetworkPair, picture: Picture, rule: GarmentRule = RULE) -> 
         rule: the bounds of the checks.
 
     Raises:
-        GarmentError: the photo is blank, or its mask is nearly empty.
+        GarmentError: the photo is blank, its mask is nearly empty, or it shows no top but trousers,
+            a skirt or a person. Of a cut-out that is not asked: whoever made it knows.
     """
     rgb, alpha = picture
     box = letterbox(rgb.shape[0], rgb.shape[1], network.size)
@@ -137,6 +140,13 @@ def encode(network: NetworkPair, picture: Picture, rule: GarmentRule = RULE) -> 
     closer = framed(garment.mask, box, rule)
     if closer is not None:
         garment = _look(network, picture, closer, border)
+    chance = float(garment.features.get("garment_top", np.ones(1)).item())
+    if alpha is None and chance < rule.top:
+        raise GarmentError(
+            f"the garment photo shows no top, it seems (chance {chance:.0%}, expected at least "
+            f"{rule.top:.0%}), but trousers, a skirt or a person; give a photo of the top alone, "
+            "from the front and unfolded, or cut it out: transparency is taken as it is"
+        )
     stray = strays(garment.picture, garment.mask) if alpha is None else None
     return replace(garment, photo=Pyramid(extended(rgb, garment, stray, rule)))
 

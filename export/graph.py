@@ -9,7 +9,7 @@ WEIGHTED = ("Conv", "Gemm", "MatMul")
 # Outputs that are coordinates, weights or probabilities; the others are features. An error in
 # these shows at once, so the last layer before them and all that follows stays in fp32.
 FLOAT_OUTPUTS = {
-    *("garment_mask", "garment_key"),
+    *("garment_mask", "garment_key", "garment_top"),
     *("flow", "alpha", "beta", "rendered", "gain", "keypoints", "presence"),
 }
 

@@ -1,7 +1,8 @@
 """The ONNX pair: a garment graph, run once a garment, and a frame graph, run once a frame.
 
 Both graphs take pictures in [0, 1] and give probabilities, so that a runtime needs no constants.
-The garment graph's outputs are the frame graph's inputs of the same names.
+The garment graph's outputs, but for the chance of a top, are the frame graph's inputs of the same
+names.
 
 torch ── trace ──> graph ── slim ──> smaller graph ── precision ──> file
 
@@ -34,6 +35,7 @@ from export.precision import to_fp16
 
 OPSET = 17
 FEATURES = ("garment_mask", "garment_feat4", "garment_feat8", "garment_feat16", "garment_key")
+GARMENT_OUTPUTS = (*FEATURES, "garment_top")  # the last one says whether to wear it at all
 # No picture: the runtime makes it at the photo's own size, and a warp less is a fifth of the time.
 FRAME_OUTPUTS = ("flow", "alpha", "beta", "rendered", "gain", "keypoints", "presence")
 
@@ -74,16 +76,17 @@ class Pair(NamedTuple):
 
 
 class GarmentGraph(nn.Module):
-    """`garment` -> mask in [0, 1] and the cached features."""
+    """`garment` -> mask in [0, 1], the cached features and the chance of a top."""
 
     def __init__(self, student: Student):
         super().__init__()
         self.encoder = student.garment
 
     def forward(self, garment: Tensor) -> tuple[Tensor, ...]:
-        """Picture (N, 3, H, W) in [0, 1] -> FEATURES."""
+        """Picture (N, 3, H, W) in [0, 1] -> GARMENT_OUTPUTS."""
         code = self.encoder(garment)
-        return code.mask.sigmoid(), code.feat4, code.feat8, code.feat16, code.key
+        features = (code.feat4, code.feat8, code.feat16, code.key)
+        return code.mask.sigmoid(), *features, self.encoder.is_top(code).sigmoid()
 
 
 class FrameGraph(nn.Module):
@@ -104,7 +107,7 @@ class FrameGraph(nn.Module):
 
 # By file: module, names of its inputs, names of its outputs.
 GRAPHS: dict[str, tuple[Callable[[Student], nn.Module], tuple[str, ...], tuple[str, ...]]] = {
-    "garment.onnx": (GarmentGraph, ("garment",), FEATURES),
+    "garment.onnx": (GarmentGraph, ("garment",), GARMENT_OUTPUTS),
     "frame.onnx": (FrameGraph, ("person", "garment", *FEATURES), FRAME_OUTPUTS),
 }
 

@@ -105,18 +105,22 @@ class Banks:
                 "rejected": dict(reasons.most_common())}  # fmt: skip
 
 
-def shop_tops(data: Path, part: str, learned: bool = False) -> list[Garment]:
-    """The usable tops of one part of the split."""
-    return _tops(_of_part(garment_paths(data / "clothing/train", EVERY_CLASS), part), learned)[0]
+def shop_tops(data: Path, part: str, learned: bool = False, scale: float = 1.0) -> list[Garment]:
+    """The usable tops of one part of the split, each on a canvas of that scale."""
+    paths = garment_paths(data / "clothing/train", EVERY_CLASS)
+    return _tops(_of_part(paths, part), learned, scale)[0]
 
 
-def _tops(paths: list[Path], learned: bool) -> tuple[list[Garment], dict[str, str]]:
+def _tops(
+    paths: list[Path], learned: bool, scale: float = 1.0
+) -> tuple[list[Garment], dict[str, str]]:
     """Usable tops among garment photos, and the reasons of the others by key."""
     garments: list[Garment] = []
     rejects: dict[str, str] = {}
     points = {k: p for k, (p, _) in load_landmarks().items()} if learned else None
     kinds = TOP_KINDS if learned else KINDS
-    for shop in load_garments([p for p in paths if p.parent.name in kinds], landmarks=points):
+    photos = [p for p in paths if p.parent.name in kinds]
+    for shop in load_garments(photos, scale, landmarks=points):
         if isinstance(shop, Garment):
             garments.append(shop)
         else:

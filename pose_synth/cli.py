@@ -50,12 +50,36 @@ def parse(data: Path, out: Path = PARSINGS, steps: int = 700, seed: int = 5) -> 
     parse_all(data, out, steps, seed)
 
 
+def heads(checkpoint: Path, data: Path, out: Path, size: tuple[int, int] = (256, 192),
+          steps: int = 800, seed: int = 0) -> None:  # fmt: skip
+    """Trains a finished student's two heads that look at garment photos, on real ones.
+
+    One says where the garment is, the other whether it is a top at all.
+
+    Args:
+        checkpoint: folder of the student.
+        data: folder with `clothing/train/<class>/`, and `ccp/` for people, who are no tops.
+        out: folder of the checkpoint to write, the same but for the heads.
+        size: height and width of the network's pictures.
+        steps: of training the mask, 16 pictures each; 800 take ten minutes of one core.
+        seed: of the training.
+    """
+    try:
+        from pose_synth.learn_heads import train_heads
+    except ImportError as error:
+        raise MissingExtraError(
+            f"`dmvton synth heads` needs torch ({error}); pip install '.[synth,train]'"
+        ) from error
+    train_heads(checkpoint, data, out, size, steps, seed)
+
+
 # Functions whose arguments are the command's options.
 PLAIN: dict[str, Callable[..., None]] = {
     "show": show,
     "check": check,
     "landmarks": landmarks,
     "parse": parse,
+    "heads": heads,
     "poses": poses,
     "outlines": outlines,
     "split": split,

@@ -1,5 +1,7 @@
 """The two encoders: one for a garment photo, whose code is cached, and one for the person."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,8 +11,11 @@ from torch import Tensor, nn
 from dmvton.flow import identity, upsample
 from dmvton.keypoints import Keypoint
 from dmvton.student.config import StudentConfig
-from dmvton.student.layers import Junction, Pyramid, TokenBlock
+from dmvton.student.layers import Junction, Pyramid, TokenBlock, separable
 from dmvton.student.trunk import CHANNELS, Trunk
+
+TOKENS = (16, 12)  # rows and columns of the stride-16 maps at 256x192
+PLACES = (2, 3)  # rows and columns of a garment picture that tell a top from trousers
 
 
 class GarmentCode(NamedTuple):
@@ -40,6 +45,23 @@ class PersonMaps(NamedTuple):
     p16: Tensor  # (N, width, H/16, W/16)
 
 
+class MaskHead(nn.Module):
+    """Where a garment photo shows the garment. It runs once a garment, so that it may be deep."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.d8, self.s8 = Junction(width, width, 64, 5, "bilinear"), separable(64, 64, 5)
+        self.d4, self.s4 = Junction(64, width, 48, 5, "bilinear"), separable(48, 48)
+        self.d2, self.s2 = Junction(48, CHANNELS[0], 32, 3, "bilinear"), separable(32, 32)
+        self.out = nn.Conv2d(32, 1, 1)
+
+    def forward(self, p16: Tensor, p8: Tensor, p4: Tensor, s2: Tensor) -> Tensor:
+        """Maps of the picture -> logits (N, 1, H, W)."""
+        x = self.s8(self.d8(p16, [p8]))
+        x = self.s4(self.d4(x, [p4]))
+        return upsample(self.out(self.s2(self.d2(x, [s2]))), 2)
+
+
 class GarmentEncoder(nn.Module):
     """Features and mask of a garment photo with any background."""
 
@@ -47,19 +69,31 @@ class GarmentEncoder(nn.Module):
         super().__init__()
         self.trunk = Trunk(cfg.pretrained, cfg.frozen_stages)
         self.pyramid = Pyramid(cfg.width)
-        self.position = nn.Parameter(torch.zeros(1, cfg.width, 16, 12))
+        self.position = nn.Parameter(torch.zeros(1, cfg.width, *TOKENS))
         self.thin = nn.Conv2d(cfg.width, cfg.thin, 1)
         self.key = nn.Conv2d(cfg.width, cfg.width, 1)
-        self.detail = Junction(cfg.width, CHANNELS[0], 32, mode="bilinear")
-        self.mask = nn.Conv2d(32, 1, 1)
+        self.mask = MaskHead(cfg.width)
+        # Not trained with the rest, but fitted to it when it is done (`dmvton synth heads`). Until
+        # then it has no opinion.
+        self.top = nn.Linear(math.prod(PLACES) * cfg.width, 1).requires_grad_(False)
+        for parameter in self.top.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, garment: Tensor) -> GarmentCode:
         """Garment picture (N, 3, H, W) in [0, 1] -> `GarmentCode`."""
+        p16, p8, p4, s2 = self.seen(garment)
+        key = F.normalize(self.key(p16 + _resized(self.position, p16.shape[2:])), dim=1).flatten(2)
+        return GarmentCode(self.mask(p16, p8, p4, s2), self.thin(p4), p8, p16, key)
+
+    def seen(self, garment: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Maps of the picture at strides 16, 8, 4 and 2."""
         f = self.trunk(garment)
         p4, p8, p16 = self.pyramid(f)
-        key = F.normalize(self.key(p16 + _resized(self.position, p16)), dim=1).flatten(2)
-        mask = self.mask(self.detail(p4, [f.s2]))  # (N, 1, H/2, W/2)
-        return GarmentCode(upsample(mask, 2), self.thin(p4), p8, p16, key)
+        return p16, p8, p4, f.s2
+
+    def is_top(self, code: GarmentCode) -> Tensor:
+        """Logit (N, 1) of "worn on the upper body"."""
+        return self.top(places(code))
 
 
 class PersonEncoder(nn.Module):
@@ -69,7 +103,7 @@ class PersonEncoder(nn.Module):
         super().__init__()
         self.trunk = Trunk(cfg.pretrained, cfg.frozen_stages)
         self.pyramid = Pyramid(cfg.width)
-        self.position = nn.Parameter(torch.zeros(1, cfg.width, 16, 12))
+        self.position = nn.Parameter(torch.zeros(1, cfg.width, *TOKENS))
         self.tokens = nn.Sequential(*[TokenBlock(cfg.width) for _ in range(cfg.tokens)])
         self.torso = Junction(cfg.width, cfg.width, cfg.width, 5, mode="bilinear")
         self.heatmap = nn.Conv2d(cfg.width, len(Keypoint), 1)
@@ -79,7 +113,7 @@ class PersonEncoder(nn.Module):
         """Crop (N, 3, H, W) in [0, 1] -> its maps and the pose."""
         f = self.trunk(person)
         p4, p8, p16 = self.pyramid(f)
-        tokens = (p16 + _resized(self.position, p16)).flatten(2).transpose(1, 2)
+        tokens = (p16 + _resized(self.position, p16.shape[2:])).flatten(2).transpose(1, 2)
         p16 = self.tokens(tokens).transpose(1, 2).reshape(p16.shape)
         return PersonMaps(f.s2, p4, p8, p16), self._pose(p8, p16)
 
@@ -93,8 +127,14 @@ class PersonEncoder(nn.Module):
         return Pose(xy, seen[:, :-1], seen[:, -1:])
 
 
-def _resized(position: Tensor, like: Tensor) -> Tensor:
-    """Position embedding at the size of a map."""
-    if position.shape[2:] == like.shape[2:]:
-        return position
-    return F.interpolate(position, size=like.shape[2:], mode="bilinear", align_corners=False)
+def places(code: GarmentCode) -> Tensor:
+    """Mean features of a few places of the garment picture, (N, 6 * width)."""
+    tokens = _resized(code.feat16, TOKENS)
+    return F.avg_pool2d(tokens, (TOKENS[0] // PLACES[0], TOKENS[1] // PLACES[1])).flatten(1)
+
+
+def _resized(field: Tensor, size: Sequence[int]) -> Tensor:
+    """(N, C, h, w) at another height and width."""
+    if field.shape[2:] == torch.Size(size):
+        return field
+    return F.interpolate(field, size=size, mode="bilinear", align_corners=False)

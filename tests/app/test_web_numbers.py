@@ -284,6 +284,19 @@ def test_a_blank_sheet_is_no_garment(node):
     assert node(body, as_image(np.full((90, 70, 3), 201, np.uint8))) == "no-garment"
 
 
+def test_trousers_are_no_top(node):
+    _, rgb = garment_of(np.random.default_rng(8))
+    body = """const mask = new Float32Array(64 * 48).fill(1), found = [];
+    for (const chance of [0.03, 0.3]) {
+      const features = { garment_mask: { data: mask }, garment_top: { data: [chance] } };
+      const network = { size: [64, 48], encodeGarment: () => features };
+      try { await garments.encode(network, image(given)); found.push("worn"); }
+      catch (error) { found.push(error.kind); }
+    }
+    return found;"""
+    assert node(body, as_image(rgb)) == ["no-garment", "worn"]
+
+
 def test_a_garment_is_framed_as_python_frames_it(node):
     garment, rgb = garment_of(np.random.default_rng(8))
     masks = []

@@ -1,10 +1,14 @@
 """The garment photo, with the garment's own colours going on around it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from dmvton.crop import letterbox
-from dmvton.garment import Garment, Pyramid, border_colour, extended
+from dmvton.errors import GarmentError
+from dmvton.garment import Garment, Pyramid, border_colour, encode, extended
+from dmvton.image_io import Picture
 
 SIZE = (64, 48)
 
@@ -58,3 +62,24 @@ def test_a_mask_without_a_sure_pixel_leaves_the_photo():
     faint = a_garment(photo, shown)
     faint.features["garment_mask"] *= 0.5
     np.testing.assert_array_equal(extended(photo, faint), photo)
+
+
+def a_network(**outputs):
+    """A network that sees a garment in the middle of everything, and `outputs`."""
+    mask = np.zeros((1, 1, *SIZE), np.float32)
+    mask[..., 4:-4, 4:-4] = 1
+    seen = {"garment_mask": mask} | {k: np.array([[v]], np.float32) for k, v in outputs.items()}
+    return SimpleNamespace(size=SIZE, encode_garment=lambda _: dict(seen))
+
+
+def test_trousers_are_refused_unless_somebody_cut_them_out():
+    photo, shown = halves(4)
+    with pytest.raises(GarmentError, match=r"no top.*chance 3%.*trousers.*cut it out"):
+        encode(a_network(garment_top=0.03), Picture(photo, None))
+    cut_out = Picture(photo, shown.astype(np.uint8) * 255)
+    encode(a_network(garment_top=0.03), cut_out)
+    encode(a_network(garment_top=0.3), Picture(photo, None))
+
+
+def test_weights_that_do_not_tell_are_believed():
+    encode(a_network(), Picture(halves(4)[0], None))

@@ -18,6 +18,7 @@ from export.folder import metadata, read_pair
 from export.pair import (
     FEATURES,
     FRAME_OUTPUTS,
+    GARMENT_OUTPUTS,
     OPSET,
     Error,
     Form,
@@ -68,14 +69,16 @@ def by_torch(student, person, garment):
     pose = torch.cat([out.pose.xy, out.pose.visibility.sigmoid()[..., None]], 2)
     found = {name: getattr(out, name) for name in FRAME_OUTPUTS[:5]}
     found |= {"keypoints": pose, "presence": out.pose.presence.sigmoid()}
-    found |= dict(zip(FEATURES, (code.mask.sigmoid(), *code[1:]), strict=True))
+    chance = student.garment.is_top(code).sigmoid()
+    found |= dict(zip(GARMENT_OUTPUTS, (code.mask.sigmoid(), *code[1:], chance), strict=True))
     return {name: value.numpy() for name, value in found.items()}
 
 
 def by_onnx(folder, person, garment):
     sessions = [ort.InferenceSession(str(folder / name), providers=["CPUExecutionProvider"])
                 for name in ("garment.onnx", "frame.onnx")]  # fmt: skip
-    out = dict(zip(FEATURES, sessions[0].run(list(FEATURES), {"garment": garment}), strict=True))
+    names = list(GARMENT_OUTPUTS)
+    out = dict(zip(names, sessions[0].run(names, {"garment": garment}), strict=True))
     known = {"person": person, "garment": garment, **out}
     feed = {node.name: known[node.name] for node in sessions[1].get_inputs()}
     return out | dict(zip(FRAME_OUTPUTS, sessions[1].run(list(FRAME_OUTPUTS), feed), strict=True))
@@ -90,7 +93,7 @@ def differences(student, folder, size):
 
 def test_onnx_and_torch_agree_on_pictures(student, exported):
     found = differences(student, exported[0], SIZE)
-    assert set(found) == set(FEATURES) | set(FRAME_OUTPUTS)
+    assert set(found) == set(GARMENT_OUTPUTS) | set(FRAME_OUTPUTS)
     assert {name: error for name, error in found.items() if not error < TOLERANCE} == {}
 
 
@@ -101,6 +104,7 @@ def test_graphs_have_the_interface_of_the_runtime(exported):
     person, garment = example("person", SIZE), example("garment", SIZE)
     features = network.encode_garment(garment)
     assert 0 <= features["garment_mask"].min() and features["garment_mask"].max() <= 1
+    assert features["garment_top"] == 0.5, "unfitted, the head has no opinion"
     layers = network.run(person, garment, features)
     assert layers.rendered.shape == (*SIZE, 3) and layers.alpha.shape == SIZE
     assert layers.flow.shape == (*SIZE, 2) and np.abs(layers.flow).max() <= 1

@@ -11,6 +11,7 @@ import { nearestColours, Pyramid, sample, toPlanes } from "./pixels.js";
 export const RULE = {
   contrast: 2.0,  // least standard deviation of the photo, in grey levels: less is a blank sheet
   maskArea: 0.01, // least share of the photo that the mask covers
+  top: 0.1,       // least chance that it shows a top
   fill: 0.88,     // share of the picture's tighter side that the garment is framed to fill
   loose: 0.72,    // a garment that fills less than this is framed anew
   outside: 0.5,   // photo pixels with a mask below this are not garment
@@ -22,7 +23,7 @@ export const RULE = {
  *
  * @param image RGBA picture over white; `image.cutOut` says that its alpha is the garment's mask
  * @returns {photo: Pyramid, box, torso: what ends in the hem, features: name -> tensor}
- * @throws TryOnError the photo is blank, or its mask is nearly empty
+ * @throws TryOnError the photo is blank, its mask is nearly empty, or it shows no top
  */
 export async function encode(network, image) {
   const box = letterbox(image.height, image.width, network.size);
@@ -40,6 +41,12 @@ export async function encode(network, image) {
   }
   const closer = framed(seen, network.size);
   if (closer !== null) seen = await look(network, image, closer, border);
+  const chance = seen.features.garment_top?.data[0] ?? 1;
+  if (!image.cutOut && chance < RULE.top) {
+    throw new TryOnError("no-garment",
+      "This seems to show trousers, a skirt or a person. Take a photo of the top alone, from the " +
+      "front and unfolded.");
+  }
   const stray = image.cutOut ? null : strays(seen.picture, seen.mask, network.size);
   const photo = new Pyramid(extended(image, seen, network.size, stray));
   const torso = torsoOf(seen.mask, ...network.size);
