@@ -4,10 +4,12 @@ No learning: the garment's landmarks come from its outline (shoulders, armpits, 
 body's from keypoints; the warped garment is laid over the photo. It cannot take anything off.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from scipy.interpolate import RBFInterpolator
 
 from benchmarks.evaluation.contenders import Cloth, Frame, Known
 from benchmarks.evaluation.regions import torso_length
@@ -20,36 +22,17 @@ _LOOSE = 1.12  # garment's shoulder seam over the distance of the shoulder joint
 _SLEEVE_ROWS = (0, 3, 6, 9)
 
 
-def spline(at: np.ndarray, to: np.ndarray, smoothing: float = 1e-3) -> "Spline":
-    """The thin-plate spline that takes each of `at` (n, 2) near its point of `to` (n, 2)."""
-    scale = float(np.linalg.norm(at - at.mean(0), axis=1).mean())
+def spline(
+    at: np.ndarray, to: np.ndarray, smoothing: float = 1e-3
+) -> Callable[[np.ndarray], np.ndarray]:
+    """The thin-plate spline that takes each of `at` (n, 2) near its point of `to` (n, 2).
+
+    `smoothing` is for points that lie about 1 from their centre, as they are scaled here.
+    """
     centre = at.mean(0)
-    points = (at - centre) / scale
-    n = len(points)
-    system = np.zeros((n + 3, n + 3))
-    system[:n, :n] = _kernel(points, points) + smoothing * np.eye(n)
-    system[:n, n:] = np.c_[np.ones(n), points]
-    system[n:, :n] = system[:n, n:].T
-    weights = np.linalg.solve(system, np.r_[to, np.zeros((3, 2))])
-    return Spline(points, weights, centre, scale)
-
-
-class Spline:
-    """A map of the plane."""
-
-    def __init__(self, points: np.ndarray, weights: np.ndarray, centre: np.ndarray, scale: float):
-        self.points, self.weights, self.centre, self.scale = points, weights, centre, scale
-
-    def __call__(self, at: np.ndarray) -> np.ndarray:
-        """(n, 2) to (n, 2)."""
-        x = (at - self.centre) / self.scale
-        basis = np.c_[_kernel(x, self.points), np.ones(len(x)), x]
-        return basis @ self.weights
-
-
-def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    squared = ((a[:, None] - b[None]) ** 2).sum(2)
-    return 0.5 * squared * np.log(squared + 1e-12)
+    scale = float(np.linalg.norm(at - centre, axis=1).mean())
+    unit = RBFInterpolator((at - centre) / scale, to, smoothing=smoothing)
+    return lambda points: unit((points - centre) / scale)
 
 
 def _walk(path: np.ndarray, distance: float) -> np.ndarray:
@@ -169,7 +152,7 @@ def _reach(body: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return out
 
 
-def _positions(warp: Spline, shape: tuple[int, int], step: int = 4) -> np.ndarray:
+def _positions(warp: Callable, shape: tuple[int, int], step: int = 4) -> np.ndarray:
     """The spline at every pixel (H, W, 2) float32; smooth, so a coarse grid is enlarged."""
     height, width = shape
     x, y = np.arange(0, width + step, step), np.arange(0, height + step, step)
