@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,13 +21,15 @@ from dmvton.garment import RULE, encode
 from dmvton.image_io import Picture, read_picture
 from dmvton.student.encoders import GarmentEncoder, places
 from pose_synth import split
+from pose_synth.build import shop_tops
 from pose_synth.ccp import ClothingCoParsing, SourceError
-from pose_synth.garments import EVERY_CLASS, garment_key, garment_paths
+from pose_synth.garments import EVERY_CLASS, Garment, garment_key, garment_paths
 from pose_synth.persons import CANVAS, canvas_matrix, warp_to
 from pose_synth.pose import PoseBank
 
 LOWER = ("pants", "shorts", "skirt")
 PEOPLE = ("whole person", "person to the hips")
+BARE = "sleeveless"
 PART = 3  # every third street photo is enough
 DECAY = 1e-3  # of the squared weights, over features of unit spread
 
@@ -56,6 +59,16 @@ class Example(NamedTuple):
         return self.kind not in (*LOWER, *PEOPLE)
 
 
+def sleeveless(garment: Garment, grey: int) -> Picture:
+    """A top without its sleeves before a plain wall: vests are rare in the photos, not in shops."""
+    edge = np.concatenate([garment.mesh.torso[:, 0], garment.mesh.torso[::-1, -1]])
+    torso = np.zeros(garment.mask.shape, np.float32)
+    cv2.fillPoly(torso, [np.rint(edge).astype(np.int32)], 1)
+    share = cv2.GaussianBlur(torso, (0, 0), 1)[..., None] * garment.mask[..., None]
+    rgb = garment.image[..., ::-1] * share + np.float32(grey) * (1 - share)
+    return Picture(np.ascontiguousarray(rgb.astype(np.uint8)), None)
+
+
 def _photos(data: Path) -> Iterator[tuple[str, bool, Picture]]:
     """Kind, whether it is for training, and picture: all garments, and people if there are any."""
     paths = garment_paths(data / "clothing/train", EVERY_CLASS)
@@ -65,6 +78,9 @@ def _photos(data: Path) -> Iterator[tuple[str, bool, Picture]]:
             yield path.parent.name, garment_key(path) in known, read_picture(path)
         except ImageError:
             continue
+    for part in ("train", "val", "test"):
+        for number, top in enumerate(shop_tops(data, part, learned=True)):
+            yield BARE, part == "train", sleeveless(top, (255, 200, 60)[number % 3])
     if not (data / "ccp").is_dir():
         return
     source, poses = ClothingCoParsing(data / "ccp"), PoseBank.load()
