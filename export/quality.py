@@ -12,7 +12,7 @@ from dmvton.flow import warp
 from dmvton.similarity import ssim
 from dmvton.student.trunk import Trunk
 from export.calibration import Sample
-from export.pair import FRAME_OUTPUTS, session_of
+from export.pair import FEATURES, FRAME_OUTPUTS, session_of
 
 
 class Figures(NamedTuple):
@@ -34,9 +34,12 @@ class Runner:
     def features(self, sample: Sample) -> dict[str, np.ndarray]:
         """Inputs of the frame graph, by name."""
         session = self.sessions["garment.onnx"]
-        names = [output.name for output in session.get_outputs()]
-        code = dict(zip(names, session.run(names, {"garment": sample.garment}), strict=True))
-        return {"person": sample.person, "garment": sample.garment, **code}
+        code = session.run(list(FEATURES), {"garment": sample.garment})
+        return {
+            "person": sample.person,
+            "garment": sample.garment,
+            **dict(zip(FEATURES, code, strict=True)),
+        }
 
     def outputs(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of the frame graph, by name."""

@@ -128,7 +128,7 @@ def packaged(
             convert(target, graphs, options, known, folder)
         return opened(folder, target)
     except ConversionError as error:
-        return str(error)
+        return str(error).replace(f"{folder.parent}/", "")
 
 
 def _row(target: Target, options: Options, package: Package | str) -> dict:

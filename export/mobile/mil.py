@@ -177,6 +177,7 @@ OPERATIONS: dict[str, Callable[[Inputs], Any]] = {
         i["x"], i["gamma"].shape, i["gamma"], i["beta"], i["epsilon"]
     ),
     "reduce_mean": _axes(torch.mean),
+    "reduce_sum": _axes(torch.sum),
     "reduce_max": _axes(torch.amax),
     "reduce_l2_norm": _axes(torch.linalg.vector_norm),
     "avg_pool": _pooled,

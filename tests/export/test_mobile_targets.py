@@ -7,6 +7,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 from dmvton.checkpoint import save_model
+from dmvton.runtime import DEFAULT_WEIGHTS
 from dmvton.student.config import StudentConfig
 from dmvton.student.model import Student
 from export.mobile import commands
@@ -54,6 +55,20 @@ def test_small_graph_in_each_format(name, options, graph, tmp_path):
     placement = manifest["placement"]["frame"]
     assert placement["operators"] > 3
     assert ("gather" in placement["grid_sample"]) == (options.sampling == "gather")
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"), [("ncnn", 1e-3), ("coreml", 0.3), ("openvino", 1e-3), ("litert", 1e-3)]
+)
+def test_released_weights_in_each_format(name, bound, tmp_path, capsys):
+    target = installed(name)
+    getattr(commands, name)(DEFAULT_WEIGHTS, tmp_path / "out")
+    package = opened(tmp_path / "out", target)
+    assert set(package.signatures) == {"garment", "frame"}
+    parity = package.manifest["parity"]
+    assert set(parity) == {"garment", "frame"}
+    assert max(max(outputs.values()) for outputs in parity.values()) < bound
+    assert "largest error against ONNX Runtime" in capsys.readouterr().out
 
 
 def test_gather_leaves_no_grid_sample(graph, tmp_path):
