@@ -57,17 +57,20 @@ def test_small_graph_in_each_format(name, options, graph, tmp_path):
     assert ("gather" in placement["grid_sample"]) == (options.sampling == "gather")
 
 
-@pytest.mark.parametrize(
-    ("name", "bound"), [("ncnn", 1e-3), ("coreml", 0.3), ("openvino", 1e-3), ("litert", 1e-3)]
-)
-def test_released_weights_in_each_format(name, bound, tmp_path, capsys):
+def convert_released(name, folder):
+    """The largest error of the command's conversion of the released weights."""
     target = installed(name)
-    getattr(commands, name)(DEFAULT_WEIGHTS, tmp_path / "out")
-    package = opened(tmp_path / "out", target)
+    getattr(commands, name)(DEFAULT_WEIGHTS, folder / "out")
+    package = opened(folder / "out", target)
     assert set(package.signatures) == {"garment", "frame"}
     parity = package.manifest["parity"]
     assert set(parity) == {"garment", "frame"}
-    assert max(max(outputs.values()) for outputs in parity.values()) < bound
+    return max(max(outputs.values()) for outputs in parity.values())
+
+
+@pytest.mark.parametrize("name", ["ncnn", "openvino", "litert"])
+def test_released_weights_in_each_format(name, tmp_path, capsys):
+    assert convert_released(name, tmp_path) < 1e-3
     assert "largest error against ONNX Runtime" in capsys.readouterr().out
 
 
@@ -121,6 +124,10 @@ def test_core_ml_keeps_names_types_and_numbers(graph, tmp_path, precision):
     found = errors(runner, answers(graph, (7, 8))["frame"])
     assert max(found.values()) < (1e-5 if precision == "fp32" else 1e-2)
     assert manifest["placement"]["frame"]["grid_sample"] == "resample"
+
+
+def test_released_weights_for_core_ml(tmp_path):  # after pnnx: beside coremltools it may crash
+    assert convert_released("coreml", tmp_path) < 0.3
 
 
 def test_ncnn_names_whole_words_only():
