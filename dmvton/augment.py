@@ -211,12 +211,7 @@ class Augment:
         c = self.config
         lying = rng.random() < c.garment_surface
         behind = surface(mask.shape, rng) if lying else background(mask.shape, rng, photo)
-        if rng.random() < c.garment_shadow:
-            off = np.array([[1, 0, rng.normal(0, 3)], [0, 1, rng.normal(0, 3)]])
-            shadow = cv2.warpAffine(mask, off, mask.shape[::-1])
-            shadow = cv2.GaussianBlur(shadow, (0, 0), rng.uniform(1, 6))
-            behind = behind * (1 - np.float32(rng.uniform(0.1, 0.5)) * shadow[..., None])
-        return behind
+        return with_shadow(behind, mask, rng) if rng.random() < c.garment_shadow else behind
 
     def _person(self, sample, raw: RawSample, view: View, garment_view: View) -> dict:
         zero = cv2.BORDER_CONSTANT
@@ -277,6 +272,14 @@ class Augment:
             if sigma > 0.2:
                 seen = cv2.GaussianBlur(seen, (0, 0), sigma)
             out[name] = np.clip(seen + noise, 0, 1)
+
+
+def with_shadow(behind: np.ndarray, mask: np.ndarray, rng) -> np.ndarray:
+    """What lies behind (H, W, 3), darkened beside a garment's mask (H, W)."""
+    off = np.array([[1, 0, rng.normal(0, 3)], [0, 1, rng.normal(0, 3)]])
+    shadow = cv2.warpAffine(mask, off, mask.shape[::-1])
+    shadow = cv2.GaussianBlur(shadow, (0, 0), rng.uniform(1, 6))
+    return behind * (1 - np.float32(rng.uniform(0.1, 0.5)) * shadow[..., None])
 
 
 def letterbox_bars(garment: np.ndarray, mask: np.ndarray, rng) -> None:

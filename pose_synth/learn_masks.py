@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dmvton.augment import colour_map, letterbox_bars
+from dmvton.augment import colour_map, letterbox_bars, with_shadow
 from dmvton.errors import DataError
 from dmvton.patterns import surface
 from dmvton.runtime import to_tensor
 from dmvton.strays import strays
-from dmvton.student.encoders import GarmentEncoder, MaskHead
+from dmvton.student.encoders import GarmentEncoder
 from pose_synth.build import shop_tops
 from pose_synth.fit import fit
 from pose_synth.garments import Garment
@@ -116,12 +116,7 @@ def _behind(rng: np.random.Generator, photo: np.ndarray, share: np.ndarray,
     if rng.random() < 0.25 and share.max() > 0.5:  # nearly the garment's own colour
         gap = photo[share > 0.5].mean(0) - out.mean((0, 1))
         out = np.clip(out + gap * np.float32(rng.uniform(0.5, 1.0)), 0, 255)
-    if rng.random() < 0.6:
-        off = np.array([[1, 0, rng.normal(0, 3)], [0, 1, rng.normal(0, 3)]])
-        shadow = cv2.GaussianBlur(cv2.warpAffine(share, off, (width, height)), (0, 0),
-                                  rng.uniform(1, 6))  # fmt: skip
-        out = out * (1 - np.float32(rng.uniform(0.1, 0.5)) * shadow[..., None])
-    return out
+    return with_shadow(out, share, rng) if rng.random() < 0.6 else out
 
 
 def _ground(rng: np.random.Generator, strips: list[np.ndarray],
@@ -196,7 +191,6 @@ def train_masks(encoder: GarmentEncoder, sources: list[Source], size: tuple[int,
 
     encoder.eval()
     head = encoder.mask
-    assert isinstance(head, MaskHead)
     fit(head, [{"params": list(head.parameters()), "lr": 3e-3, "weight_decay": 1e-3}], steps, 0.1,
         losses)  # fmt: skip
 
