@@ -43,7 +43,7 @@ class EvalConfig:
     baseline: Path = FOLDER / "baseline.json"
     """The gate's figures."""
     record: bool = False
-    """Write the protocol's hashes and ids anew from what is drawn here."""
+    """Write what the protocol says of its samples anew from what is drawn here."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class Session:
         real = wild.reference(self.banks, size.reference)
         found = replace(
             recording,
-            shards=protocol.prepare(recording, self.banks, self.folder, size.paired),
+            paired=protocol.prepare(recording, self.banks, self.folder, size.paired),
             rendered=self._rendered(people, size.synthetic, recording.seed),
             cases=[wild.listed(case) for case in cases],
             reference=[one.name for one in real],
@@ -92,10 +92,10 @@ class Session:
         self.cases = cases[: self.size.persons]
         self.real = [one.crop for one in real[: self.size.reference]]
 
-    def _rendered(self, folder: Path, count: int, seed: int) -> dict[str, str]:
+    def _rendered(self, folder: Path, count: int, seed: int) -> list[list[Any]]:
         """Rendered people, where the meshes are."""
         if not meshes(self.config.data).is_dir():
-            return {}
+            return []
         self.shards["synthetic A"] = folder
         return synthetic.rendered(self.banks, self.config.data, folder, count, seed)
 

@@ -1,14 +1,14 @@
 """Synthetic truth: flow and parsing of the networks on rendered people (A) and product D."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.evaluation.checkpoint import Checkpoint
 from benchmarks.evaluation.contenders import Student
-from benchmarks.evaluation.protocol import SHARD, pairs
+from benchmarks.evaluation.protocol import SHARD, described, pairs
 from benchmarks.evaluation.rows import Row
 from dmvton.augment import Augment, AugmentConfig
 from dmvton.batch import Batch
@@ -23,11 +23,11 @@ _PLAIN = AugmentConfig(
 )
 
 
-def rendered(banks: Banks, data: Path, folder: Path, count: int, seed: int) -> dict[str, str]:
-    """Draws `count` rendered people unless they are there; returns the shards' SHA-256."""
+def rendered(banks: Banks, data: Path, folder: Path, count: int, seed: int) -> list[list[Any]]:
+    """Draws `count` rendered people unless they are there; returns each as `described`."""
     people = RenderedGenerator(banks.garments, meshes(data))
-    path = write(ShardPlan(folder, count, seed, SHARD), people.draw, {"product": "A"})
-    return {s["file"]: s["sha256"] for s in json.loads(path.read_text())["shards"]}
+    write(ShardPlan(folder, count, seed, SHARD), people.draw, {"product": "A"})
+    return [described(pair) for pair in pairs(folder, count)]
 
 
 def _look(network: Student | Checkpoint, one: Batch) -> tuple[np.ndarray, np.ndarray | None]:

@@ -16,7 +16,6 @@ from benchmarks.evaluation.video import flicker
 from benchmarks.evaluation.wild import SIZE, Case, Crop, Subject
 from dmvton.errors import DataError, UsageError
 from pose_synth.flat import flat_mesh
-from pose_synth.shards import ShardPlan
 from tests.samples import POINTS, make_sample, pattern, write_shards
 
 
@@ -73,12 +72,12 @@ def test_sleeve_regions_are_arms_that_change():
     raw["keypoints"] = np.c_[POINTS, np.ones(13)].astype(np.float32)
     keep = {k: raw[k] for k in protocol.RawSample._fields}
     bared, covered = paired.sleeves(
-        paired.view(protocol.Pair("0", "p", protocol.RawSample(**keep)))
+        paired.view(protocol.Pair("0", "p", "g", protocol.RawSample(**keep)))
     )
     assert bared.sum() > 1000 and not covered.any()
     keep["person_mask"], keep["target_mask"] = keep["target_mask"], keep["person_mask"]
     bared, covered = paired.sleeves(
-        paired.view(protocol.Pair("0", "p", protocol.RawSample(**keep)))
+        paired.view(protocol.Pair("0", "p", "g", protocol.RawSample(**keep)))
     )
     assert covered.sum() > 1000 and not bared.any()
 
@@ -109,19 +108,22 @@ def test_gate_names_the_figure_that_is_worse(found, tmp_path):
 
 def test_samples_that_differ_from_the_protocol_are_refused(tmp_path):
     folder = write_shards(tmp_path / "d", "DDD", shard_size=50)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    hashes = {s["file"]: s["sha256"] for s in manifest["shards"]}
+    lines = [protocol.described(pair) for pair in protocol.pairs(folder, 3)]
+    assert [line[0] for line in lines] == ["p0", "p1", "p2"] and len(lines[0]) == 7
     cases = [["p", "t-shirt/a", "shirt/b", "00"], ["q", "t-shirt/a", "shirt/b", "01"]]
-    drawn = protocol.Recording("tiny", "test", 0, 3, {}, shards=hashes, rendered={"shard": "ab"},
+    drawn = protocol.Recording("tiny", "test", 0, 3, {}, paired=lines, rendered=lines[:1],
                                cases=cases, reference=[["r", "02"]])  # fmt: skip
     protocol.record(drawn, folder, tmp_path)
     again = protocol.load("tiny", tmp_path)
-    assert again.shards == hashes and again.persons == ["p0", "p1", "p2"]
+    assert again.paired == lines and again.persons == ["p0", "p1", "p2"]
     protocol.check(again, drawn)
-    protocol.check(again, replace(drawn, shards={}, rendered={}, cases=cases[:1], reference=[]))
+    protocol.check(again, replace(drawn, paired=[], rendered=[], cases=cases[:1], reference=[]))
+    rounded = [*lines[0][:4], lines[0][4] + protocol.TOLERANCE / 2, *lines[0][5:]]
+    protocol.check(again, replace(drawn, paired=[rounded]))
+    brighter = [*lines[0][:4], lines[0][4] + protocol.TOLERANCE * 2, *lines[0][5:]]
     other = {
-        "shards": {"shard-00000.tar": "0123"},
-        "rendered": {"shard": "ac"},
+        "paired": [brighter],
+        "rendered": [[*lines[0][:1], "shirt/of-another", *lines[0][2:]]],
         "cases": [cases[0], ["q", "t-shirt/a", "shirt/c", "01"]],
         "reference": [["r", "02"], ["s", "03"]],  # more than there are
     }
@@ -142,12 +144,12 @@ def test_missing_data_and_wrong_options_are_typed_errors(tmp_path):
         evaluate.main(["--network", "parrot"])
 
 
-def test_committed_protocol_names_every_shard():
+def test_committed_protocol_names_every_sample():
     recording = protocol.load("heldout")
-    plan = ShardPlan(protocol.FOLDER, recording.samples, recording.seed, protocol.SHARD)
-    assert len(recording.shards) == -(-plan.samples // plan.shard_size)
+    assert len(recording.paired) == recording.samples
+    assert {line[0] for line in recording.paired} == set(recording.persons)
     assert len(recording.persons) >= 80 and len(recording.cases) >= 80
-    assert len(recording.rendered) == 2 and len(recording.reference) >= 100
+    assert len(recording.rendered) == 100 and len(recording.reference) >= 100
     assert not {case[0] for case in recording.cases} & {name for name, _ in recording.reference}
     assert len({key for case in recording.cases for key in case[1:3]}) >= 80
 
