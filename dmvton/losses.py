@@ -181,7 +181,9 @@ class StudentLoss(nn.Module):
         bare = (batch.person_mask > 0.9) & (dilate(batch.target_mask, 1) < 0.1)
         change = out.alpha + (1 - out.alpha) * out.beta
         bare = bare.float() * valid
-        mask = F.binary_cross_entropy_with_logits(code.mask, batch.garment_mask, reduction="none")
+        mask = F.binary_cross_entropy(
+            code.mask.clamp(1e-4, 1 - 1e-4), batch.garment_mask, reduction="none"
+        )
         parsing = F.cross_entropy(out.parsing, batch.parsing, reduction="none")[:, None]
         return {
             "alpha": masked_mean(alpha, valid.expand_as(alpha)),

@@ -88,7 +88,7 @@ class GarmentGraph(nn.Module):
         """Picture (N, 3, H, W) in [0, 1] -> GARMENT_OUTPUTS."""
         code = self.encoder(garment)
         features = (code.feat4, code.feat8, code.feat16, code.key)
-        return code.mask.sigmoid(), *features, self.encoder.is_top(code).sigmoid()
+        return code.mask, *features, self.encoder.is_top(code).sigmoid()
 
 
 class FrameGraph(nn.Module):
@@ -100,8 +100,7 @@ class FrameGraph(nn.Module):
 
     def forward(self, person: Tensor, garment: Tensor, mask: Tensor, *features: Tensor):
         """Pictures (N, 3, H, W) in [0, 1], mask (N, 1, H, W) in [0, 1]."""
-        code = GarmentCode(mask.clamp(1e-6, 1 - 1e-6).logit(), *features)
-        out = self.student.frame(person, garment, code)
+        out = self.student.frame(person, garment, GarmentCode(mask, *features))
         pose = torch.cat([out.pose.xy, out.pose.visibility.sigmoid()[..., None]], 2)
         maps = (out.flow, out.alpha, out.beta, out.rendered, out.gain)
         return (*maps, pose, out.pose.presence.sigmoid())

@@ -151,8 +151,8 @@ def report(encoder: GarmentEncoder, sources: list[Source], size: tuple[int, int]
     for source in sources:
         image, mask = (cv2.resize(p, size[::-1], interpolation=cv2.INTER_AREA)
                        for p in (source.image, source.mask))  # fmt: skip
-        logits = encoder(torch.from_numpy(to_tensor(image))).mask
-        found, wanted = logits[0, 0].numpy() > 0, mask > 127
+        chance = encoder(torch.from_numpy(to_tensor(image))).mask
+        found, wanted = chance[0, 0].numpy() > 0.5, mask > 127
         core = wanted.astype(np.uint8)
         outside, inside = cv2.dilate(core, rim) == 0, cv2.erode(core, rim) > 0
         counts = (found & wanted).sum(), (found & outside).sum(), (~found & inside).sum()

@@ -43,7 +43,7 @@ class _Eye:
     @torch.no_grad()
     def encode_garment(self, garment: np.ndarray) -> dict[str, np.ndarray]:
         code = self.encoder(torch.from_numpy(garment))
-        return {"garment_mask": code.mask.sigmoid().numpy(), "places": places(code).numpy()}
+        return {"garment_mask": code.mask.numpy(), "places": places(code).numpy()}
 
 
 class Example(NamedTuple):

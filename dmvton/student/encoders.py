@@ -21,7 +21,7 @@ PLACES = (2, 3)  # rows and columns of a garment picture that tell a top from tr
 class GarmentCode(NamedTuple):
     """What is cached of a garment picture (N, 3, H, W)."""
 
-    mask: Tensor  # (N, 1, H, W) logits of "garment"
+    mask: Tensor  # (N, 1, H, W) chance of "garment", in [0, 1]
     feat4: Tensor  # (N, thin, H/4, W/4)
     feat8: Tensor  # (N, width, H/8, W/8)
     feat16: Tensor  # (N, width, H/16, W/16)
@@ -83,7 +83,8 @@ class GarmentEncoder(nn.Module):
         """Garment picture (N, 3, H, W) in [0, 1] -> `GarmentCode`."""
         p16, p8, p4, s2 = self.seen(garment)
         key = F.normalize(self.key(p16 + _resized(self.position, p16.shape[2:])), dim=1).flatten(2)
-        return GarmentCode(self.mask(p16, p8, p4, s2), self.thin(p4), p8, p16, key)
+        mask = self.mask(p16, p8, p4, s2).sigmoid()
+        return GarmentCode(mask, self.thin(p4), p8, p16, key)
 
     def seen(self, garment: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Maps of the picture at strides 16, 8, 4 and 2."""

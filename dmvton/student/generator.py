@@ -55,51 +55,61 @@ class Generator(nn.Module):
         `fill` is the picture to warp, as in `Batch.garment_fill`; the garment's own by default.
         """
         # At half the size: sampling costs by the pixel, and the flow has no finer detail.
-        source = F.avg_pool2d(torch.cat([garment, code.mask.sigmoid()], 1), 2)
-        half = warp(source, upsample(warped.flow, 2).clamp(-1, 1))  # (N, 4, H/2, W/2)
+        source = torch.cat([F.avg_pool2d(garment, 2), F.avg_pool2d(code.mask, 2)], 1)
+        half = warp(source, upsample(warped.flow, 2))  # (N, 4, H/2, W/2)
+        small = F.avg_pool2d(person, 2)
         x = self.d16(torch.cat([maps.p16, warped.h16, warped.seen], 1))
         x = self.s8(self.d8(x, [maps.p8, warped.h8]))
         x = self.s4(self.d4(x, [maps.p4, warped.h4]))
         parsing = self.parsing(x)  # (N, classes, H/4, W/4)
-        x = self.s2(self.d2(x, [maps.p2, F.avg_pool2d(person, 2), half]))
+        x = self.s2(self.d2(x, [maps.p2, small, half]))
         raw = self.out(self.d1(x, [person]))  # (N, 8, H, W)
-        flow = upsample(warped.flow, 4).clamp(-1, 1)
+        skin = parsing.softmax(1)[:, Parsing.SKIN : Parsing.SKIN + 1].clamp(1e-3, 1 - 1e-3)
+        # Enlarged together, which costs a runtime no more than one of them.
+        fine = upsample(torch.cat([warped.flow, (skin / (1 - skin)).log()], 1), 4)
+        flow, odds = fine[:, :2].clamp(-1, 1), fine[:, 2:]
         cloth = warp(garment if fill is None else fill, flow)
-        return composite(raw, person, cloth, flow, warped.flows, pose, parsing)
+        alpha, beta, gain, rendered = layers_of(raw, small, skin, odds)
+        # Alpha learns from the mask alone. From the picture it would learn to put the blurred mean
+        # of `rendered` wherever a print may lie a pixel off: cheaper, and the print shows in the
+        # mask.
+        share = alpha.detach()
+        # Nor may the light learn from a picture in which prints and folds lie a little off: it
+        # would learn to wash them out. It has a term of its own, over the garment warped by the
+        # true flow.
+        dressed = (cloth * gain.detach()).clamp(0, 1)
+        image = share * dressed + (1 - share) * (beta * rendered + (1 - beta) * person)
+        return TryOnOutput(
+            image, flow, alpha, beta, rendered, gain, cloth, warped.flows, pose, parsing
+        )
 
 
-def composite(raw, person, warped, flow, flows, pose: Pose, parsing) -> TryOnOutput:
-    """Three-way composite: warped garment, rendered pixels, the person's own pixels."""
-    alpha, beta = raw[:, 3:4].sigmoid(), raw[:, 4:5].sigmoid()
-    gain = (0.8 * raw[:, 5:6].tanh()).exp().expand(-1, 3, -1, -1)
-    rendered = _with_skin(raw, person, (1 - alpha) * (1 - beta), parsing)
-    # Alpha learns from the mask alone. From the picture it would learn to put the blurred mean of
-    # `rendered` wherever a print may lie a pixel off: cheaper, and the print shows in the mask.
-    share = alpha.detach()
-    # Nor may the light learn from a picture in which prints and folds lie a little off: it would
-    # learn to wash them out. It has a term of its own, over the garment warped by the true flow.
-    dressed = (warped * gain.detach()).clamp(0, 1)
-    image = share * dressed + (1 - share) * (beta * rendered + (1 - beta) * person)
-    return TryOnOutput(image, flow, alpha, beta, rendered, gain, warped, flows, pose, parsing)
+def layers_of(raw: Tensor, person: Tensor, skin: Tensor, odds: Tensor) -> tuple[Tensor, ...]:
+    """Alpha, beta, gain and rendered pixels from the last layer.
 
-
-def _with_skin(raw: Tensor, person: Tensor, kept: Tensor, parsing: Tensor) -> Tensor:
-    """Rendered pixels (N, 3, H, W): skin in the person's own tone, the rest as it comes.
-
-    Left to itself, a network gives a bared arm the mean colour of all arms, mixed with that of the
-    sleeve. Where skin will be, the parsing tells; its tone is read from the skin that is kept.
+    Rendered is skin in the person's own tone, the rest as it comes. Left to itself, a network gives
+    a bared arm the mean colour of all arms, mixed with that of the sleeve. Where skin will be, the
+    parsing tells; its tone is read from the skin that is kept.
 
     Args:
-        raw: (N, 8, H, W), the last two a correction of "skin" and the light on it.
-        person: (N, 3, H, W).
-        kept: (N, 1, H, W) share of the person's own pixels in the picture.
-        parsing: (N, classes, H/4, W/4) logits.
+        raw: (N, 8, H, W): colour, alpha, beta, light, a correction of `odds`, light on the skin.
+        person: (N, 3, H/2, W/2), half the crop's size.
+        skin: (N, 1, H/4, W/4) chance of skin in the target, within (0, 1).
+        odds: (N, 1, H, W) logit of it.
+
+    Returns:
+        (N, 1 or 3, H, W) each, see `TryOnOutput`.
     """
-    skin = parsing.softmax(1)[:, Parsing.SKIN : Parsing.SKIN + 1].clamp(1e-3, 1 - 1e-3)
+    # Planes one after the other can be parted without a copy. Maps cannot, where a runtime keeps
+    # the channels of a pixel together: OpenVINO took a twentieth of the frame for it.
+    planes = raw.flatten(2).split([3, 1, 1, 1, 1, 1], 1)
+    colour, a, b, light, doubt, tint = (p.unflatten(2, raw.shape[2:]) for p in planes)
+    alpha, beta = a.sigmoid(), b.sigmoid()
+    gain = (0.8 * light.tanh()).exp().expand(-1, 3, -1, -1)
+    kept = (1 - alpha) * (1 - beta)
     shown = (skin * F.avg_pool2d(kept, 4)).detach().square()
     amount = shown.sum((2, 3), keepdim=True)
-    tone = (shown * F.avg_pool2d(person, 4)).sum((2, 3), keepdim=True) / (amount + 1e-3)
-    certain = amount / (amount + ENOUGH_SKIN)
-    here = (upsample((skin / (1 - skin)).log(), 4) + raw[:, 6:7]).sigmoid() * certain
-    lit = (tone * (0.8 * raw[:, 7:8].tanh()).exp()).clamp(0, 1)
-    return here * lit + (1 - here) * raw[:, :3].sigmoid()
+    tone = (shown * F.avg_pool2d(person, 2)).sum((2, 3), keepdim=True) / (amount + 1e-3)
+    here = (odds + doubt).sigmoid() * (amount / (amount + ENOUGH_SKIN))
+    lit = (tone * (0.8 * tint.tanh()).exp()).clamp(0, 1)
+    return alpha, beta, gain, here * lit + (1 - here) * colour.sigmoid()

@@ -8,7 +8,7 @@ import numpy as np
 
 from export.mobile.graphs import Feed, Graph, Signature
 from export.mobile.mil import MilProgram
-from export.mobile.rewrites import GATHER, HALF_LOGIT, LOGIT, Rewritten
+from export.mobile.rewrites import GATHER, Rewritten
 from export.mobile.target import ConversionError, Options, Placement, absence
 
 
@@ -48,9 +48,7 @@ class CoreML:
         import torch
 
         half = options.precision == "fp16"
-        table = dict(HALF_LOGIT if half else LOGIT)
-        table |= GATHER if options.sampling == "gather" else {}
-        module = Rewritten(graph.module, table).eval()
+        module = Rewritten(graph.module, GATHER if options.sampling == "gather" else {}).eval()
         precision = ct.precision.FLOAT16 if half else ct.precision.FLOAT32
         examples = tuple(graph.inputs.values())
         try:

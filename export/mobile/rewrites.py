@@ -43,23 +43,7 @@ def gathered(source: Tensor, grid: Tensor, *_: object, **__: object) -> Tensor:
     return (north + (south - north) * down).T.reshape(1, channels, height, width)
 
 
-def log_odds(value: Tensor) -> Tensor:
-    """`logit` of numbers within (0, 1)."""
-    return torch.log(value) - torch.log(1 - value)
-
-
-def half_log_odds(value: Tensor) -> Tensor:
-    """`logit` in half precision, where 1 - 1e-6 is 1, whose logit is infinite."""
-    return log_odds(value.clamp(HALF_STEP, 1 - HALF_STEP))
-
-
-HALF_STEP = 2.0**-10  # twice the spacing of half floats just under 1
 GATHER: Mapping[Callable, Replacement] = {F.grid_sample: gathered}
-LOGIT: Mapping[Callable, Replacement] = {Tensor.logit: log_odds, torch.logit: log_odds}
-HALF_LOGIT: Mapping[Callable, Replacement] = {
-    Tensor.logit: half_log_odds,
-    torch.logit: half_log_odds,
-}
 
 
 class _Mode(TorchFunctionMode):

@@ -58,7 +58,7 @@ def perfect(batch):
         parsing=sure(parsing),
     )
     blank = torch.zeros(2, 8, 4, 3)
-    return out, GarmentCode(sure(batch.garment_mask), blank, blank, blank, blank.flatten(2))
+    return out, GarmentCode(batch.garment_mask, blank, blank, blank, blank.flatten(2))
 
 
 def test_perfect_prediction_costs_nothing(loss, batch):
@@ -88,7 +88,7 @@ WRONG = {
     "light": lambda o, c: (o._replace(gain=0.7 * o.gain), c),
     "alpha": lambda o, c: (o._replace(alpha=1 - o.alpha), c),
     "rest": lambda o, c: (o._replace(beta=1 - o.beta), c),
-    "mask": lambda o, c: (o, c._replace(mask=-c.mask)),
+    "mask": lambda o, c: (o, c._replace(mask=1 - c.mask)),
     "parsing": lambda o, c: (o._replace(parsing=-o.parsing), c),
     "keypoints": lambda o, c: (wrong_pose(o, xy=o.pose.xy + 0.2), c),
     "visibility": lambda o, c: (wrong_pose(o, presence=-o.pose.presence), c),

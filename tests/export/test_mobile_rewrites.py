@@ -4,17 +4,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from dmvton.flow import identity, warp
-from export.mobile.rewrites import GATHER, LOGIT, Named, Rewritten, gathered, half_log_odds
+from export.mobile.rewrites import GATHER, Named, Rewritten, gathered
 
 
 class Warp(nn.Module):
     def forward(self, source, flow):
         return (warp(source, flow),)
-
-
-class Logit(nn.Module):
-    def forward(self, value):
-        return value.logit(), torch.logit(value)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (7, 5), (16, 12)])
@@ -55,21 +50,6 @@ def test_exported_program_holds_gathers_alone():
     assert "grid_sampler" in kinds(Warp()) and "index_select" not in kinds(Warp())
     rewritten = kinds(Rewritten(Warp(), GATHER))
     assert "grid_sampler" not in rewritten and "index_select" in rewritten
-
-
-def test_log_odds_are_logits():
-    value = torch.tensor([1e-6, 0.1, 0.5, 1 - 1e-6])
-    program = torch.export.export(Rewritten(Logit(), LOGIT), (value,))
-    assert "logit" not in " ".join(str(n.target) for n in program.graph.nodes)
-    for found in program.module()(value):
-        torch.testing.assert_close(found, value.logit(), atol=1e-4, rtol=0)
-
-
-def test_log_odds_in_half_precision_are_finite():
-    value = torch.tensor([0.0, 1e-6, 0.25, 1.0], dtype=torch.float16)
-    found = half_log_odds(value)
-    assert found.isfinite().all()
-    torch.testing.assert_close(found.sigmoid(), value, atol=2e-3, rtol=0)
 
 
 def test_names_come_in_any_order_and_go_out_with_the_outputs():

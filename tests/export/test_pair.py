@@ -70,7 +70,7 @@ def by_torch(student, person, garment):
     found = {name: getattr(out, name) for name in FRAME_OUTPUTS[:5]}
     found |= {"keypoints": pose, "presence": out.pose.presence.sigmoid()}
     chance = student.garment.is_top(code).sigmoid()
-    found |= dict(zip(GARMENT_OUTPUTS, (code.mask.sigmoid(), *code[1:], chance), strict=True))
+    found |= dict(zip(GARMENT_OUTPUTS, (*code, chance), strict=True))
     return {name: value.numpy() for name, value in found.items()}
 
 
