@@ -100,11 +100,11 @@ def _slice(i: Inputs) -> Tensor:
 
 
 def _resample(i: Inputs) -> Tensor:
-    told = (i["sampling_mode"], i["coordinates_mode"], i["align_corners"])
-    if told != ("bilinear", "normalized_minus_one_to_one", False):
+    names = ("sampling_mode", "coordinates_mode", "align_corners", "padding_mode", "padding_value")
+    told = tuple(i[name] for name in names)
+    if told != ("bilinear", "normalized_minus_one_to_one", False, "constant", 0):
         raise ConversionError(f"resample with {told} cannot be checked")
-    return F.grid_sample(i["x"], i["coordinates"].to(i["x"].dtype), "bilinear",
-                         i["padding_mode"], align_corners=False)  # fmt: skip
+    return F.grid_sample(i["x"], i["coordinates"].to(i["x"].dtype), align_corners=False)
 
 
 def _enlarged(mode: str) -> Callable[[Inputs], Tensor]:
@@ -188,6 +188,7 @@ OPERATIONS: dict[str, Callable[[Inputs], Any]] = {
     "reshape": lambda i: i["x"].reshape(i["shape"]),
     "transpose": lambda i: i["x"].permute(i["perm"]),
     "concat": lambda i: torch.cat(i["values"], i["axis"]),
+    "stack": lambda i: torch.stack(i["values"], i["axis"]),
     "split": lambda i: torch.split(i["x"], i["split_sizes"], i["axis"]),
     "slice_by_index": _slice,
     "squeeze": _squeezed,

@@ -40,18 +40,17 @@ def cloth(colour):
 def drawn(tmp_path, monkeypatch, fake_weights):
     """Drawn data in place of photos; returns the options of a quick run."""
     shards = write_shards(tmp_path / "d", "DD", shard_size=protocol.SHARD)
-    manifest = json.loads((shards / "manifest.json").read_text())
-    hashes = {s["file"]: s["sha256"] for s in manifest["shards"]}
+    lines = [protocol.described(pair) for pair in protocol.pairs(shards, 2)]
     banks = types.SimpleNamespace(outfits=[], garments=[], summary=lambda: {"persons": 2})
     pair = (cloth((20, 120, 40)), cloth((60, 30, 200)))
     cases = [Case(person(k), pair, 180.0) for k in range(2)]
     real = [wild.Real([f"r{k}", "00"], pattern(SIZE[::-1], 30 + k)) for k in range(4)]
     names = [wild.listed(case) for case in cases]
-    recording = protocol.Recording("drawn", "test", 0, 2, {}, shards=hashes, cases=names,
+    recording = protocol.Recording("drawn", "test", 0, 2, {}, paired=lines, cases=names,
                                    reference=[one.name for one in real])  # fmt: skip
     monkeypatch.setattr(session, "Banks", lambda *_: banks)
     monkeypatch.setattr(protocol, "load", lambda name: recording)
-    monkeypatch.setattr(protocol, "prepare", lambda *_: hashes)
+    monkeypatch.setattr(protocol, "prepare", lambda *_: lines)
     monkeypatch.setattr(session.Session, "_folder", lambda *_: shards)
     monkeypatch.setattr(wild, "cases", lambda *_: cases)
     monkeypatch.setattr(wild, "reference", lambda *_: real)
@@ -84,9 +83,9 @@ def test_a_run_writes_json_and_html_and_holds_the_gate(drawn, tmp_path, capsys):
 
 
 def test_other_samples_than_the_protocols_end_the_run(drawn, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(protocol, "prepare", lambda *_: {"shard-00000.tar": "f" * 64})
+    monkeypatch.setattr(protocol, "prepare", lambda *_: [["p0", "another", 0.0]])
     assert cli.main(drawn) == 2
-    assert "shard-00000.tar is ffff" in capsys.readouterr().err
+    assert "paired, line 0 is ['p0', 'another', 0.0], expected" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
