@@ -1,7 +1,9 @@
 """Times contenders side by side: each is checked first, then they take turns.
 
-A machine's speed drifts (frequency, neighbours, caches). Taking turns lets the drift fall on all
-contenders alike, so that the ratios between them hold even where the milliseconds do not.
+A machine's speed drifts (frequency, neighbours). Taking turns lets the drift fall on all contenders
+alike, so that the ratios between them hold even where the milliseconds do not. Each runs once
+untimed before each timed run: a frame of a stream follows one of its own network, not one that has
+filled the caches with another's weights.
 """
 
 import time
@@ -137,7 +139,7 @@ def measure(
         threads: What they were prepared for, for the record.
         plan: Warm-up and rounds.
         clock: Gives seconds.
-        tick: Called after every run, for a progress bar.
+        tick: Called after every turn, for a progress bar.
 
     Returns:
         One timing for each contender, in their order.
@@ -145,6 +147,7 @@ def measure(
     seconds: list[list[float]] = [[] for _ in contenders]
     for turn in range(plan.warmup + plan.rounds):
         for contender, times in zip(contenders, seconds, strict=True):
+            contender.run()
             start = clock()
             contender.run()
             if turn >= plan.warmup:

@@ -13,12 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import onnx
 import torch
 
 from benchmarks.backends.cases import Case, student_cases
 from benchmarks.backends.contender import BackendContender
-from benchmarks.backends.models import FORMS, model2023, student_model
+from benchmarks.backends.models import FORMS, Model, model2023, student_model
 from benchmarks.backends.options import BackendsConfig, configuration
+from benchmarks.backends.ort_backend import Ort
 from benchmarks.backends.peaks import Peaks, measure_peaks
 from benchmarks.backends.registry import chosen
 from benchmarks.backends.tables import (
@@ -26,17 +28,21 @@ from benchmarks.backends.tables import (
     layer_rows,
     layer_table,
     peaks_line,
-    verdict,
     verdict_line,
+    verdicts,
 )
 from benchmarks.bench import write
 from benchmarks.export2023 import cache_folder
 from benchmarks.harness import Contender, Plan, Timing, Unavailable, measure, ready
+from benchmarks.precision.speed import FrameGraph
 from benchmarks.report import environment, header, timing_table
 from dmvton.errors import DmvtonError
+from dmvton.runtime import read_graph, read_manifest
 from export.mobile.graphs import graph_of
+from export.mobile.openvino_target import OpenVino
 from export.mobile.package import references
 from export.mobile.target import Target
+from export.pair import session_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,9 +93,9 @@ def models(config: BackendsConfig, scratch: Path) -> dict[str, object]:
     if not timings:
         raise Unavailable("no backend can run here; what is missing stands above")
     print("", timing_table(timings, "student:onnxruntime"), "", sep="\n")
-    verdicts = [v for t in config.threads if (v := verdict(timings, t))]
-    print(*map(verdict_line, verdicts), sep="\n")
-    return {"models": [t.report() for t in timings], "verdicts": verdicts}
+    found = [v for threads in config.threads for v in verdicts(timings, threads)]
+    print(*map(verdict_line, found), sep="\n")
+    return {"models": [t.report() for t in timings], "verdicts": found}
 
 
 def model_contenders(config: BackendsConfig, scratch: Path) -> list[Contender]:
@@ -100,9 +106,23 @@ def model_contenders(config: BackendsConfig, scratch: Path) -> list[Contender]:
     if config.rivals:
         rivals = [model2023(form, config.cache) for form in FORMS]
         jobs += [(m.graph.name, m, b) for m in rivals for b in chosen(config.rivals)]
-    return [
+    contenders: list[Contender] = [
         BackendContender(f"{name}:{backend.name}", backend, model.graph, model.known, cache)
         for name, model, backend in jobs
+    ]
+    return contenders + (_quantised(config.int8, student, scratch) if config.int8 else [])
+
+
+def _quantised(folder: Path, student: Model, scratch: Path) -> list[Contender]:
+    """The frame graph of an int8 pair, in the runtimes that read it."""
+    graph = onnx.load_from_string(read_graph(folder, read_manifest(folder), "frame"))
+    feed = student.known[0].feed
+    session = session_of(graph.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    answers = dict(zip(names, session.run(names, dict(feed)), strict=True))
+    return [
+        FrameGraph(f"student-int8:{target.name}", graph, target, feed, answers, scratch)
+        for target in (Ort(), OpenVino())
     ]
 
 

@@ -34,6 +34,9 @@ class BackendsConfig:
     )
     shapes: int = option(2, "layer shapes a category, the costliest first; 0: all", type=int)
     checkpoint: Path = option(DEFAULT_WEIGHTS, "folder of the student's weights", type=Path)
+    int8: Path | None = option(
+        None, "folder of the student in int8 (`dmvton export int8`), timed beside it", type=Path
+    )
     data: Path | None = option(None, "folder of shards (default: drawn pictures)", type=Path)
     cache: Path | None = option(
         None, "folder for converted graphs (default: the user's cache)", type=Path

@@ -136,8 +136,9 @@ def timed(
     for name in TIMED:
         if name in kept:
             feed, answers = _example(kept[name], sample)
+            graph = kept[name].models["frame.onnx"]
             contenders += [
-                FrameGraph(kept[name], target, feed, answers, scratch)
+                FrameGraph(f"{target.name}, {name}", graph, target, feed, answers, scratch)
                 for target in (Ort(), OpenVino())
             ]
     found, wrong = [], {}

@@ -1,6 +1,7 @@
 """How long a frame takes in each precision and runtime, and where the time goes."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,6 @@ import onnxruntime as ort
 from onnx import ModelProto
 
 from benchmarks.harness import CheckFailed, Unavailable
-from benchmarks.precision.variants import Variant
 from dmvton.errors import MissingExtraError
 from export.mobile.graphs import Graph, Signature
 from export.mobile.target import ConversionError, Options, Target
@@ -23,13 +23,14 @@ TOLERANCE = 0.05
 
 
 class FrameGraph:
-    """The frame graph of a variant in a runtime that reads ONNX, as the harness times it."""
+    """A frame graph in a runtime that reads ONNX, as the harness times it."""
 
     batch = 1
 
     def __init__(
         self,
-        variant: Variant,
+        name: str,
+        model: ModelProto,
         target: Target,
         feed: Mapping[str, np.ndarray],
         answers: Mapping[str, np.ndarray],
@@ -38,16 +39,17 @@ class FrameGraph:
         """Nothing is converted before `prepare`.
 
         Args:
-            variant: whose frame graph is timed.
+            name: for the report.
+            model: the graph.
             target: where it runs.
             feed: inputs.
             answers: what ONNX Runtime makes of them without integer kernels.
             scratch: folder for the conversion.
         """
-        self.name, self.device = f"{target.name}, {variant.name}", target.device
-        self._model, self._target = variant.models["frame.onnx"], target
+        self.name, self.device = name, target.device
+        self._model, self._target = model, target
         self._feed, self._answers = dict(feed), dict(answers)
-        self._folder = scratch / self.name.replace(", ", "-").replace(" ", "")
+        self._folder = scratch / re.sub(r"[^\w-]+", "-", name)
         self.resolution = "x".join(map(str, feed["person"].shape[2:]))
 
     def prepare(self, threads: int) -> None:

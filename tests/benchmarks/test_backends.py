@@ -19,7 +19,7 @@ from benchmarks.backends.page import line, page
 from benchmarks.backends.peaks import Peaks, measure_peaks
 from benchmarks.backends.recorder import Call, recorded
 from benchmarks.backends.registry import BACKENDS, chosen
-from benchmarks.backends.tables import category_table, layer_rows, layer_table, verdict
+from benchmarks.backends.tables import category_table, layer_rows, layer_table, verdicts
 from benchmarks.backends.torch_backend import Torch
 from benchmarks.harness import CheckFailed, Timing, Unavailable
 from dmvton.checkpoint import save_model
@@ -28,6 +28,7 @@ from dmvton.flow import identity, warp
 from dmvton.student.config import StudentConfig
 from dmvton.student.model import Student
 from export.mobile.target import ConversionError
+from export.pair import export_pair
 from tests.export.mobile_graphs import answers, small_graph
 
 TINY = StudentConfig(width=16, thin=8, decoder=(16, 16, 12, 8, 8), tokens=1, pretrained=False)
@@ -114,15 +115,20 @@ def test_peaks_come_from_the_shortest_round(monkeypatch):
     assert found.bandwidth == {4096: pytest.approx(2 * 4096 * 256 / 1 / 1e9)}
 
 
-def test_verdict_takes_the_fastest_runtime_of_each():
+def test_verdicts_take_the_fastest_runtime_of_each():
     timings = [
         timing("student:a", 0.05), timing("student:b", 0.025), timing("student:c", 0.01, 2),
         timing("dmvton2023-plain:a", 2.0), timing("dmvton2023-matmul:b", 1.0),
+        timing("dmvton2023-matmul:a", 1.5), timing("student-int8:b", 0.0125),
     ]  # fmt: skip
-    found = verdict(timings, 1)
-    assert (found["student"], found["rival"]) == ("student:b", "dmvton2023-matmul:b")
-    assert found["ratio"] == pytest.approx(40)
-    assert verdict(timings, 2) is None
+    found = {(v["student"], v["rival"]): v["ratio"] for v in verdicts(timings, 1)}
+    assert found == {
+        ("student:b", "dmvton2023-plain:a"): pytest.approx(80),
+        ("student:b", "dmvton2023-matmul:b"): pytest.approx(40),
+        ("student-int8:b", "dmvton2023-plain:a"): pytest.approx(160),
+        ("student-int8:b", "dmvton2023-matmul:b"): pytest.approx(80),
+    }
+    assert verdicts(timings, 2) == []
 
 
 def test_share_of_the_roofline():
@@ -207,17 +213,20 @@ def test_command_measures_a_small_student(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(peaks, "LADDER", (2**15, 2**20))
     monkeypatch.setattr(peaks, "SIDE", 128)
     torch.manual_seed(0)
-    save_model(tmp_path, Student(TINY), {"student": TINY.__dict__, "step": 1})
+    student = Student(TINY)
+    save_model(tmp_path, student, {"student": TINY.__dict__, "step": 1})
+    export_pair(student, (256, 192), tmp_path / "pair", "stands for an int8 pair")
     out = tmp_path / "out.json"
     status = command.main([
         "--backends", "onnxruntime", "torch", "--rivals", "--threads", "1", "--rounds", "1",
         "--warmup", "0", "--shapes", "1", "--checkpoint", str(tmp_path), "--out", str(out),
-        "--cache", str(tmp_path / "cache"),
+        "--cache", str(tmp_path / "cache"), "--int8", str(tmp_path / "pair"),
     ])  # fmt: skip
     said = capsys.readouterr().out
     assert status == 0
     report = json.loads(out.read_text())
-    assert [t["name"] for t in report["models"]] == ["student:onnxruntime", "student:torch"]
+    assert [t["name"] for t in report["models"]][:2] == ["student:onnxruntime", "student:torch"]
+    assert report["models"][2]["name"] == "student-int8:onnxruntime"
     assert report["verdicts"] == []
     rows = report["layers"]
     assert {row["category"] for row in rows} == set(CATEGORIES)

@@ -33,7 +33,7 @@ class Fake:
 def test_contenders_take_turns():
     log = []
     measure([Fake("a", log), Fake("b", log)], 1, Plan(rounds=2, warmup=1))
-    assert [name for _, name in log] == ["a", "b"] * 3
+    assert [name for _, name in log] == ["a", "a", "b", "b"] * 3
 
 
 def test_only_timed_rounds_are_kept_and_belong_to_their_contender():
@@ -44,7 +44,7 @@ def test_only_timed_rounds_are_kept_and_belong_to_their_contender():
     assert (a.name, a.threads, b.name) == ("a", 2, "b")
 
 
-def test_tick_follows_every_run():
+def test_tick_follows_every_turn():
     ticks = []
     measure([Fake("a", []), Fake("b", [])], 1, Plan(3, 2), tick=lambda: ticks.append(1))
     assert len(ticks) == 2 * (3 + 2)

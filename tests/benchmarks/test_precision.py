@@ -49,15 +49,15 @@ def example(fp32, sample):
 
 
 def test_frame_graph_is_checked_and_converted_once(fp32, example, tmp_path):
-    graph = FrameGraph(fp32, Ort(), *example, tmp_path)
-    assert graph.name == "onnxruntime, fp32"
+    graph = FrameGraph("onnxruntime, fp32", fp32.models["frame.onnx"], Ort(), *example, tmp_path)
     graph.prepare(1)
     graph.check()
     made = (tmp_path / "onnxruntime-fp32" / "frame.onnx").stat().st_mtime_ns
     graph.prepare(2)
     assert (tmp_path / "onnxruntime-fp32" / "frame.onnx").stat().st_mtime_ns == made
     feed, answers = example
-    wrong = FrameGraph(fp32, Ort(), feed, answers | {"gain": answers["gain"] + 1}, tmp_path)
+    wrong = FrameGraph("wrong", fp32.models["frame.onnx"], Ort(), feed,
+                       answers | {"gain": answers["gain"] + 1}, tmp_path)  # fmt: skip
     wrong.prepare(1)
     with pytest.raises(CheckFailed, match="gain"):
         wrong.check()
@@ -101,6 +101,12 @@ def test_page_gives_quality_and_time_relative_to_fp32():
     assert "| ncnn | fp32 | 30.0 | 0.75 | 25.0 | 1.25 |" in lines
     assert "| int8 | 39.0 | Conv 30.0, DequantizeLinear 9.0 |" in lines
     assert "int8 takes 1.25 times" in text and "9.0 ms of 39.0. There is no integer" in text
+    assert text.endswith("format to take.\n"), "OpenVINO was not measured"
+    both = [{"name": f"openvino, {p}", "threads": 1, "median_ms": ms, "p95_ms": ms}
+            for p, ms in (("fp32", 20.0), ("int8", 12.0))]  # fmt: skip
+    assert "OpenVINO takes 0.60 times as long in int8" in page(
+        report(timings=report()["timings"] + both)
+    )
     tables = [line for line in lines if line.startswith("| fp32 |") or line.startswith("|---")]
     assert (
         tables[0].count("|") == tables[1].count("|") == quality_line("x", EXACT, EXACT).count("|")
