@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.harness import CheckFailed, Unavailable
 from dmvton.errors import CheckpointError, MissingExtraError
 from export.mobile.graphs import Graph
-from export.mobile.package import Package, Reference, convert, errors, opened
+from export.mobile.package import Package, Reference, convert, differences, opened, too_far
 from export.mobile.target import ConversionError, Options, Target, versions
 from export.pair import TOLERANCE
 
@@ -83,10 +83,7 @@ class BackendContender:
         Raises:
             CheckFailed: an output differs by more than `TOLERANCE`.
         """
-        found = errors(self._runner, self._known)
-        allowed = TOLERANCE["fp32"].largest
-        wrong = {name: f"{e:.1e}" for name, e in found.items() if not e <= allowed}
-        if wrong:
+        if wrong := too_far(differences(self._runner, self._known), TOLERANCE["fp32"]):
             raise CheckFailed(f"differs from the reference by {wrong}")
         self._runner.feed(self._known[0].feed)
 

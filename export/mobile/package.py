@@ -47,25 +47,37 @@ def references(graphs: Sequence[Graph], feeds: Iterable[Feed]) -> References:
     return found
 
 
-def errors(runner: Runner, references: Sequence[Reference]) -> dict[str, float]:
-    """Largest absolute difference by output, NaN where a number is none."""
-    return {name: error.largest for name, error in _differences(runner, references, False).items()}
+class Difference(NamedTuple):
+    """How far an output is off, NaN where a number is none."""
+
+    largest: float  # as it is
+    relative: Error
 
 
-def _differences(
-    runner: Runner, references: Sequence[Reference], relative: bool
-) -> dict[str, Error]:
-    """By output; in units of the larger of 1 and its largest value, as of `Error`, or as it is."""
-    found: dict[str, Error] = {}
+def differences(runner: Runner, references: Sequence[Reference]) -> dict[str, Difference]:
+    """By output, the worst of all references."""
+    found: dict[str, Difference] = {}
     for feed, expected in references:
         runner.feed(feed)
         runner.run()
         for name, value in runner.read().items():
             gap = np.abs(value - expected[name])
-            unit = max(1.0, float(np.abs(expected[name]).max())) if relative else 1.0
-            both = np.array([gap.max(), gap.mean()]) / unit
-            found[name] = Error(*map(float, np.maximum(found.get(name, Error(0, 0)), both)))
+            unit = max(1.0, float(np.abs(expected[name]).max()))
+            worst = np.array([gap.max(), gap.max() / unit, gap.mean() / unit])
+            if name in found:
+                worst = np.maximum(worst, [found[name].largest, *found[name].relative])
+            largest, *relative = map(float, worst)
+            found[name] = Difference(largest, Error(*relative))
     return found
+
+
+def too_far(found: Mapping[str, Difference], allowed: Error) -> dict[str, str]:
+    """The outputs that are further off than allowed, and how far."""
+    return {
+        name: f"{error.largest:.1e}, mean {error.mean:.1e}"
+        for name, (_, error) in found.items()
+        if not all(e <= t for e, t in zip(error, allowed, strict=True))  # NaN is refused
+    }
 
 
 def convert(
@@ -113,10 +125,9 @@ def _compared(target, graphs, options, known, folder) -> dict[str, dict[str, flo
     wrong = {}
     for graph in graphs:
         runner = target.load(graph.name, graph.signature, folder, threads=1)
-        found[graph.name] = errors(runner, known[graph.name])
-        for name, error in _differences(runner, known[graph.name], True).items():
-            if not all(e <= t for e, t in zip(error, allowed, strict=True)):  # NaN is refused
-                wrong[f"{graph.name}.{name}"] = f"{error.largest:.1e}, mean {error.mean:.1e}"
+        off = differences(runner, known[graph.name])
+        found[graph.name] = {name: one.largest for name, one in off.items()}
+        wrong |= {f"{graph.name}.{name}": told for name, told in too_far(off, allowed).items()}
     if wrong:
         raise CheckpointError(
             f"{target.name} and ONNX Runtime differ: {wrong}, expected under {allowed.largest}, "
