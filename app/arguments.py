@@ -5,9 +5,12 @@ be a good part of the time that ``dmvton try`` takes.
 """
 
 import argparse
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from dmvton.errors import UsageError
+
+if TYPE_CHECKING:
+    from dmvton.tryon import TryOn
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,3 +19,38 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError`` instead of printing and exiting."""
         raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def add_network(parser: Parser, threads: str = "threads of the network") -> None:
+    """The options that say which network runs on what; `threads` is the help of one of them."""
+    parser.add_argument(
+        "--weights", metavar="DIR", help="network to use instead of the packaged one"
+    )
+    parser.add_argument(
+        "--runtime",
+        default="onnxruntime",
+        metavar="NAME",
+        help="what it runs on: onnxruntime (the default), or openvino, which is an extra",
+    )
+    parser.add_argument("--threads", type=_threads, metavar="N", help=threads)
+
+
+def _threads(text: str) -> int:
+    try:
+        count = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"got --threads {count}; use 1 or more, or leave it out")
+    return count
+
+
+def load_network(args: argparse.Namespace, threads: int | None = None) -> "TryOn":
+    """The engine that `add_network`'s options name; `threads` where none are given.
+
+    Raises:
+        DmvtonError: as `TryOn.load`.
+    """
+    from dmvton.tryon import TryOn
+
+    return TryOn.load(args.weights, args.threads or threads, args.runtime)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.arguments import Parser
+from app.arguments import Parser, add_network, load_network
 from app.https import add_options, pair_of
 from dmvton.errors import UsageError
 
@@ -18,8 +18,6 @@ PORT = 7860
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until interrupted; errors are raised as ``dmvton.errors``."""
     args = _parser().parse_args(argv)
-    if args.threads is not None and args.threads < 1:
-        raise UsageError(f"got --threads {args.threads}; use 1 or more, or leave it out")
     pair = pair_of(args)
     check_address(args.host, args.port)
     # A worker is one thread: before numpy is imported, its BLAS must hear that too.
@@ -30,11 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         from app.page import application
         from app.server.protocol import server_of
-        from dmvton.tryon import TryOn
 
         cv2.setNumThreads(1)
         site = Path(args.site) if args.site else None
-        app = application(TryOn.load(args.weights, args.threads or 1), site=site)
+        app = application(load_network(args, threads=1), site=site)
         _announce("https" if pair else "http", args.host, args.port)
         server_of(app, args.host, args.port, "warning", pair).run()
     return 0
@@ -52,10 +49,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--site", metavar="DIR", help="also serve the on-device page built there, at /device/"
     )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the network")
-    parser.add_argument(
-        "--weights", metavar="DIR", help="network to use instead of the packaged one"
-    )
+    add_network(parser)
     return parser
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from app.arguments import Parser
+from app.arguments import Parser, add_network, load_network
 from app.https import add_options, pair_of
 from dmvton.errors import UsageError
 
@@ -13,7 +13,7 @@ PORT = 8000
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C; errors are raised as ``dmvton.errors``."""
     args = _parser().parse_args(argv)
-    for name in ("workers", "threads", "streams"):
+    for name in ("workers", "streams"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UsageError(f"got --{name} {value}; use 1 or more, or leave it out")
@@ -34,7 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from app.server.application import create_app
     from app.server.protocol import server_of
     from app.server.settings import ServerSettings, read_keys
-    from dmvton.tryon import TryOn
 
     settings = ServerSettings(
         rate=args.rate,
@@ -46,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_address(args.host, args.port)
     cv2.setNumThreads(1)
     app = create_app(
-        TryOn.load(args.weights, args.threads or 1),
+        load_network(args, threads=1),
         settings,
         EngineLimits(streams=args.streams),
         args.workers,
@@ -67,9 +66,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--workers", type=int, metavar="N", help="frames worked on at a time (default: cores)"
     )
-    parser.add_argument(
-        "--threads", type=int, metavar="N", help="threads of the network a worker (default: 1)"
-    )
+    add_network(parser, "threads of the network a worker (default: 1)")
     parser.add_argument(
         "--streams", type=int, default=16, metavar="N", help="most live streams (default: 16)"
     )
@@ -95,8 +92,5 @@ def _parser() -> Parser:
         "--no-provenance",
         action="store_true",
         help="leave out the metadata that says that a model made part of the picture",
-    )
-    parser.add_argument(
-        "--weights", metavar="DIR", help="network to use instead of the packaged one"
     )
     return parser

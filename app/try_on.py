@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from app.arguments import Parser
+from app.arguments import Parser, add_network, load_network
 from dmvton.errors import OutputError, UsageError
 from dmvton.image_io import check_writable, read_picture, save_image
-from dmvton.tryon import TryOn, TryOnResult
+from dmvton.tryon import TryOnResult
 
 CATEGORIES = ("upper",)
 _SHEET_HEIGHT = 512
@@ -23,13 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"garments of category {args.category!r} are not supported; "
             f"use one of: {', '.join(CATEGORIES)}"
         )
-    if args.threads is not None and args.threads < 1:
-        raise UsageError(f"got --threads {args.threads}; use 1 or more, or leave it out")
     person_path = Path(args.person)
     output = check_writable(args.output or person_path.with_name(f"{person_path.stem}-tryon.png"))
     layers = _layers_folder(args.layers) if args.layers else None
     person, photo = read_picture(person_path), read_picture(args.garment)
-    tryon = TryOn.load(args.weights, args.threads)
+    tryon = load_network(args)
     result = tryon(person.rgb, tryon.garment(photo))
     save_image(output, result.image)
     if layers:
@@ -51,10 +49,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--layers", metavar="DIR", help="also write what the result was made of, as pictures"
     )
-    parser.add_argument(
-        "--weights", metavar="DIR", help="network to use instead of the packaged one"
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the network")
+    add_network(parser)
     return parser
 
 

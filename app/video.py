@@ -13,11 +13,11 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from app.arguments import Parser
+from app.arguments import Parser, add_network, load_network
 from app.engine.follow import Follower
-from dmvton.errors import ImageError, NoPersonError, OutputError, UsageError
+from dmvton.errors import ImageError, NoPersonError, OutputError
 from dmvton.image_io import read_picture
-from dmvton.tryon import TryOn, dress
+from dmvton.tryon import dress
 
 
 class _Kind(NamedTuple):
@@ -46,13 +46,11 @@ _HD = 720  # rows from which on video that does not say its matrix is taken as B
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; errors are raised as ``dmvton.errors``."""
     args = _parser().parse_args(argv)
-    if args.threads is not None and args.threads < 1:
-        raise UsageError(f"got --threads {args.threads}; use 1 or more, or leave it out")
     kind, output = _checked_output(args.output)
     photo = read_picture(args.garment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
     with _opened(Path(args.video)) as source:
-        tryon = TryOn.load(args.weights, args.threads)
+        tryon = load_network(args)
         follower = Follower(tryon, tryon.garment(photo))
         with _written(output, kind) as target:
             frames, dressed = _convert(source, target, kind, follower, not args.quiet)
@@ -75,10 +73,7 @@ def _parser() -> Parser:
     parser.add_argument("garment", metavar="GARMENT", help="photo of one garment, any background")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help=f"{', '.join(_KINDS)}")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument(
-        "--weights", metavar="DIR", help="network to use instead of the packaged one"
-    )
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the network")
+    add_network(parser)
     return parser
 
 

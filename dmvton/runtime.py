@@ -1,4 +1,4 @@
-"""The exported network pair on ONNX Runtime: files verified, tensors by name, no torch.
+"""The exported network pair: files verified, tensors by name, no torch.
 
 ``garment.onnx`` runs once per garment, ``frame.onnx`` once per frame. What the first hands to
 the second (mask and features) is opaque here and travels by name, so that the network can change
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime as ort
 
 from dmvton import lowbit
 from dmvton.errors import CheckpointError
+from dmvton.sessions import Session, open_session
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "student-256x192"
 FORMAT = 1
@@ -51,16 +51,24 @@ def to_tensor(rgb: np.ndarray) -> np.ndarray:
 class NetworkPair:
     """The two graphs, loaded and checked against the manifest of their folder."""
 
-    def __init__(self, folder: str | os.PathLike | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        folder: str | os.PathLike | None = None,
+        threads: int | None = None,
+        runtime: str = "onnxruntime",
+    ):
         """Load and verify.
 
         Args:
             folder: holds manifest.json, garment.onnx and frame.onnx, or the two packed into few
                 bits a weight as garment.lowbit and frame.lowbit; None is the packaged one.
             threads: for each graph; None takes the cores that this process may use, at most 4.
+            runtime: one of ``dmvton.sessions.RUNTIMES``.
 
         Raises:
             CheckpointError: missing, tampered with, or of another format.
+            MissingExtraError: the runtime is not installed.
+            UsageError: there is no such runtime.
         """
         self.folder = Path(folder) if folder is not None else DEFAULT_WEIGHTS
         manifest = read_manifest(self.folder)
@@ -68,14 +76,14 @@ class NetworkPair:
         self.name: str = manifest["name"]
         # The layers are small: splitting them finer than this is mostly waiting for one another.
         self.threads = threads or min(4, available_cores())
+        self.runtime = runtime
         self._garment = self._session(manifest, "garment")
         self._frame = self._session(manifest, "frame")
         self._check_names()
 
     def encode_garment(self, garment: np.ndarray) -> dict[str, np.ndarray]:
         """Run the garment graph: (1, 3, h, w) in [0, 1] to its mask and features, by name."""
-        names = [output.name for output in self._garment.get_outputs()]
-        return dict(zip(names, self._garment.run(names, {"garment": garment}), strict=True))
+        return self._garment.run({"garment": garment})
 
     def run(self, person: np.ndarray, garment: np.ndarray, features: GarmentFeatures) -> Layers:
         """Run the frame graph on one crop.
@@ -89,10 +97,8 @@ class NetworkPair:
             CheckpointError: the network gave numbers that are not finite.
         """
         known = {"person": person, "garment": garment, **features}
-        feed = {name: known[name] for name in self._inputs}
-        outputs = dict(
-            zip(Layers._fields, self._frame.run(list(Layers._fields), feed), strict=True)
-        )
+        found = self._frame.run({name: known[name] for name in self._frame.inputs})
+        outputs = {name: found[name] for name in Layers._fields}
         if not all(np.isfinite(value).all() for value in outputs.values()):
             raise CheckpointError(
                 f"{self.folder}: the network gave values that are not finite; "
@@ -103,28 +109,17 @@ class NetworkPair:
         maps = {name: _image_layout(value) for name, value in outputs.items()}
         return Layers(keypoints=keypoints, presence=presence, **maps)
 
-    def _session(self, manifest: dict[str, Any], graph: str) -> ort.InferenceSession:
+    def _session(self, manifest: dict[str, Any], graph: str) -> Session:
         """Verify one file and load the very bytes that were verified."""
-        name = graph_file(manifest, graph)
         data = read_graph(self.folder, manifest, graph)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's own errors share no base but Exception
-            raise CheckpointError(
-                f"{self.folder / name}: ONNX Runtime {ort.__version__} cannot load it "
-                f"({error}); upgrade onnxruntime or export the weights again"
-            ) from error
+        path = self.folder / graph_file(manifest, graph)
+        return open_session(self.runtime, data, self.threads, str(path))
 
     def _check_names(self) -> None:
         """The graphs must speak the interface that this version knows."""
-        given = {"person", "garment"} | {output.name for output in self._garment.get_outputs()}
-        self._inputs = [node.name for node in self._frame.get_inputs()]
-        outputs = {output.name for output in self._frame.get_outputs()}
-        lacking = (set(self._inputs) - given) | (set(Layers._fields) - outputs)
+        given = {"person", "garment", *self._garment.outputs}
+        wanted, outputs = set(self._frame.inputs), set(self._frame.outputs)
+        lacking = (wanted - given) | (set(Layers._fields) - outputs)
         if "garment_mask" not in given:
             lacking.add("garment_mask")
         if lacking:

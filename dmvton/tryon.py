@@ -54,17 +54,25 @@ class TryOn:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, weights: str | os.PathLike | None = None, threads: int | None = None) -> "TryOn":
+    def load(
+        cls,
+        weights: str | os.PathLike | None = None,
+        threads: int | None = None,
+        runtime: str = "onnxruntime",
+    ) -> "TryOn":
         """Load the network.
 
         Args:
             weights: folder of an exported pair; None is the one in the package.
             threads: of the network; None takes what the machine has, at most 4.
+            runtime: "onnxruntime", or "openvino" where that is installed.
 
         Raises:
             CheckpointError: the weights are missing, damaged or of another version.
+            MissingExtraError: the runtime is not installed.
+            UsageError: there is no such runtime.
         """
-        return cls(NetworkPair(weights, threads))
+        return cls(NetworkPair(weights, threads, runtime))
 
     def garment(self, image: Source | Picture) -> Garment:
         """Prepare a garment; the last few are kept, so that asking again costs next to nothing.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dmvton.sessions import openvino_options
 from export.mobile.graphs import Feed, Graph, Signature
 from export.mobile.target import ConversionError, Options, Placement, absence
 
@@ -85,14 +86,8 @@ class OpenVino:
 def _compiled(path: Path, threads: int):
     import openvino
 
-    # Half types would make it another network where the processor has them.
-    options = {
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
-    }
     try:
-        return openvino.Core().compile_model(str(path), "CPU", options)
+        return openvino.Core().compile_model(str(path), "CPU", openvino_options(threads))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ConversionError(f"{path}: OpenVINO cannot load it ({reason})") from error

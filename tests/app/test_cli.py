@@ -150,8 +150,20 @@ def test_output_is_checked_before_the_work(run_try, monkeypatch):
     def not_reached(*args):
         raise AssertionError("worked before it knew that the output is writable")
 
-    monkeypatch.setattr("app.try_on.TryOn.load", not_reached)
+    monkeypatch.setattr("app.try_on.load_network", not_reached)
     assert_refused(run_try(output="absent/out.png"), "does not exist")
+
+
+def test_try_runs_on_the_runtime_that_is_named(run_try, photos):
+    assert_refused(
+        run_try("person.png", "garment.png", "out.png", "--runtime", "tpu"),
+        "no runtime 'tpu'; expected one of onnxruntime, openvino",
+    )
+    pytest.importorskip("openvino", reason='pip install "dmvton[openvino]"')
+    assert run_try("person.png", "garment.png", "1.png")[0] == 0
+    assert run_try("person.png", "garment.png", "2.png", "--runtime", "openvino")[0] == 0
+    first, second = (read_picture(photos / f"{n}.png").rgb.astype(int) for n in (1, 2))
+    assert np.abs(first - second).max() <= 1
 
 
 def test_tampered_and_missing_weights(photos, fake_weights, tmp_path, capsys):

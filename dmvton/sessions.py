@@ -1,0 +1,111 @@
+"""The runtimes that the network pair runs on: a graph's bytes in, tensors by name out.
+
+ONNX Runtime comes with the base install. OpenVINO is an extra; on processors that multiply 8-bit
+integers faster (VNNI) it is what a pair of `dmvton export int8` is for.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+import onnxruntime as ort
+
+from dmvton.errors import CheckpointError, MissingExtraError, UsageError
+
+
+class Session(Protocol):
+    """A graph that is loaded; may be shared between threads."""
+
+    inputs: list[str]
+    outputs: list[str]
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """All inputs by name to all outputs by name."""
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU."""
+
+    def __init__(self, data: bytes, threads: int):
+        """Loads a graph."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        self.inputs = [node.name for node in self._session.get_inputs()]
+        self.outputs = [node.name for node in self._session.get_outputs()]
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As `Session.run`."""
+        return dict(zip(self.outputs, self._session.run(self.outputs, dict(feed)), strict=True))
+
+
+class OpenVino:
+    """OpenVINO on the CPU."""
+
+    def __init__(self, data: bytes, threads: int):
+        """Loads a graph.
+
+        Raises:
+            MissingExtraError: the package is not installed.
+        """
+        try:
+            import openvino
+        except ModuleNotFoundError as error:
+            raise MissingExtraError(
+                "the runtime openvino needs the package openvino, which is not installed; "
+                'run: pip install "dmvton[openvino]"'
+            ) from error
+        core = openvino.Core()
+        self._model = core.compile_model(core.read_model(data), "CPU", openvino_options(threads))
+        self.inputs = [port.node.friendly_name for port in self._model.inputs]
+        # Outputs that are one tensor share its names.
+        ports = enumerate(self._model.outputs)
+        self._ports = {name: index for index, port in ports for name in port.names}
+        self.outputs = list(self._ports)
+        self._own = threading.local()  # a request holds the tensors of one run
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As `Session.run`."""
+        if not hasattr(self._own, "request"):
+            self._own.request = self._model.create_infer_request()
+        request = self._own.request
+        request.infer([feed[name] for name in self.inputs], share_inputs=True)
+        return {n: request.get_output_tensor(i).data.copy() for n, i in self._ports.items()}
+
+
+def openvino_options(threads: int) -> dict[str, int | str]:
+    """What OpenVINO compiles a graph with."""
+    return {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        # Half types, which it takes where the processor has them, make it another network.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+
+
+Loader = Callable[[bytes, int], Session]
+RUNTIMES: dict[str, Loader] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
+
+
+def open_session(runtime: str, data: bytes, threads: int, what: str) -> Session:
+    """Loads a graph; `what` names it in errors.
+
+    Raises:
+        UsageError: no runtime of this name.
+        MissingExtraError: it is not installed.
+        CheckpointError: it cannot load the graph.
+    """
+    if runtime not in RUNTIMES:
+        raise UsageError(f"no runtime {runtime!r}; expected one of {', '.join(RUNTIMES)}")
+    try:
+        return RUNTIMES[runtime](data, threads)
+    except MissingExtraError:
+        raise
+    except Exception as error:  # the runtimes' own errors share no base but Exception
+        raise CheckpointError(
+            f"{what}: {runtime} cannot load it ({error}); upgrade {runtime} or export the weights "
+            "again"
+        ) from error
