@@ -18,7 +18,8 @@ from dmvton import lowbit
 from dmvton.errors import CheckpointError
 from dmvton.sessions import Session, open_session
 
-DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "student-256x192"
+PACKAGED = Path(__file__).parent / "weights"
+DEFAULT_WEIGHTS = PACKAGED / "student-256x192"
 FORMAT = 1
 _GRAPHS = ("garment", "frame")
 
@@ -61,7 +62,8 @@ class NetworkPair:
 
         Args:
             folder: holds manifest.json, garment.onnx and frame.onnx, or the two packed into few
-                bits a weight as garment.lowbit and frame.lowbit; None is the packaged one.
+                bits a weight as garment.lowbit and frame.lowbit; or the name of a packaged one
+                ("student-256x192-int8"). None is the packaged one in fp32.
             threads: for each graph; None takes the cores that this process may use, at most 4.
             runtime: one of ``dmvton.sessions.RUNTIMES``.
 
@@ -70,7 +72,7 @@ class NetworkPair:
             MissingExtraError: the runtime is not installed.
             UsageError: there is no such runtime.
         """
-        self.folder = Path(folder) if folder is not None else DEFAULT_WEIGHTS
+        self.folder = weights_folder(folder)
         manifest = read_manifest(self.folder)
         self.size: tuple[int, int] = manifest["size"]  # (height, width)
         self.name: str = manifest["name"]
@@ -134,6 +136,15 @@ def _image_layout(value: np.ndarray) -> np.ndarray:
     if value.shape[1] == 1:
         return value[0, 0]
     return np.ascontiguousarray(value[0].transpose(1, 2, 0))
+
+
+def weights_folder(given: str | os.PathLike | None) -> Path:
+    """The folder that is meant: a path, or the name of one in the package; None is the default."""
+    if given is None:
+        return DEFAULT_WEIGHTS
+    names = {path.name: path for path in PACKAGED.iterdir() if path.is_dir()}
+    path = Path(given)
+    return path if path.exists() else names.get(os.fspath(given), path)
 
 
 def available_cores() -> int:

@@ -63,7 +63,7 @@ class TryOn:
         """Load the network.
 
         Args:
-            weights: folder of an exported pair; None is the one in the package.
+            weights: folder of an exported pair, or the name of a packaged one; None is the default.
             threads: of the network; None takes what the machine has, at most 4.
             runtime: "onnxruntime", or "openvino" where that is installed.
 

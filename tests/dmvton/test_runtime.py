@@ -2,13 +2,18 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dmvton.errors import CheckpointError
-from dmvton.runtime import NetworkPair, to_tensor
+from dmvton.image_io import read_picture
+from dmvton.runtime import PACKAGED, NetworkPair, to_tensor
+from dmvton.tryon import TryOn
 from tests import fake_pair
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture
@@ -113,3 +118,27 @@ def test_numbers_that_are_not_finite(tmp_path):
     picture = np.zeros((1, 3, 256, 192), np.float32)
     with pytest.raises(CheckpointError, match="not finite"):
         network.run(picture, picture, network.encode_garment(picture))
+
+
+def test_packaged_int8_pair_is_of_the_same_checkpoint_and_does_much_the_same():
+    manifests = [json.loads((PACKAGED / name / "manifest.json").read_text())
+                 for name in ("student-256x192", "student-256x192-int8")]  # fmt: skip
+    assert manifests[0]["checkpoint"] == manifests[1]["checkpoint"]
+    person = read_picture(EXAMPLES / "person_astronaut.jpg").rgb
+    photo = read_picture(EXAMPLES / "garment_striped.jpg")
+    found = []
+    for name in (None, "student-256x192-int8"):
+        tryon = TryOn.load(name, threads=1)
+        found.append(tryon(person, tryon.garment(photo)))
+    exact, small = found
+    assert np.abs(exact.alpha - small.alpha).mean() < 0.03
+    assert np.abs(exact.keypoints[:, :2] - small.keypoints[:, :2]).mean() < 5
+    assert 0.1 < np.abs(exact.image.astype(int) - small.image).mean() < 12, "it is another file"
+
+
+def test_a_folder_comes_before_a_packaged_name(weights, monkeypatch):
+    monkeypatch.chdir(weights.parent)
+    shutil.copytree(weights, "student-256x192-int8")
+    assert NetworkPair("student-256x192-int8", threads=1).name == NetworkPair(weights, 1).name
+    with pytest.raises(CheckpointError, match="student-256x192-int9: no weights"):
+        NetworkPair("student-256x192-int9")
