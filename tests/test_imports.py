@@ -29,6 +29,7 @@ BASE_MODULES = (
     "dmvton.keypoints",
     "dmvton.garment",
     "dmvton.hem",
+    "dmvton.sessions",
     "dmvton.strays",
     "dmvton.locate",
     "dmvton.compose",
