@@ -4,14 +4,19 @@ ONNX Runtime comes with the base install. OpenVINO is an extra; on processors th
 integers faster (VNNI) it is what a pair of `dmvton export int8` is for.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import onnxruntime as ort
 
 from dmvton.errors import CheckpointError, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    import openvino
 
 
 class Session(Protocol):
@@ -46,20 +51,8 @@ class OpenVino:
     """OpenVINO on the CPU."""
 
     def __init__(self, data: bytes, threads: int):
-        """Loads a graph.
-
-        Raises:
-            MissingExtraError: the package is not installed.
-        """
-        try:
-            import openvino
-        except ModuleNotFoundError as error:
-            raise MissingExtraError(
-                "the runtime openvino needs the package openvino, which is not installed; "
-                'run: pip install "dmvton[openvino]"'
-            ) from error
-        core = openvino.Core()
-        self._model = core.compile_model(core.read_model(data), "CPU", openvino_options(threads))
+        """Loads a graph; see `openvino_model`."""
+        self._model = openvino_model(data, threads)
         self.inputs = [port.node.friendly_name for port in self._model.inputs]
         # Outputs that are one tensor share its names.
         ports = enumerate(self._model.outputs)
@@ -76,14 +69,39 @@ class OpenVino:
         return {n: request.get_output_tensor(i).data.copy() for n, i in self._ports.items()}
 
 
-def openvino_options(threads: int) -> dict[str, int | str]:
-    """What OpenVINO compiles a graph with."""
-    return {
+def openvino_model(source: bytes | Path, threads: int) -> "openvino.CompiledModel":
+    """A graph compiled for the CPU, from ONNX or from an .xml file.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+        RuntimeError: OpenVINO cannot load it.
+    """
+    core = _openvino_core()
+    options = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
         # Half types, which it takes where the processor has them, make it another network.
         "INFERENCE_PRECISION_HINT": "f32",
     }
+    return core.compile_model(core.read_model(source), "CPU", options)
+
+
+@functools.cache
+def _openvino_core() -> "openvino.Core":
+    """The only one of the process, never freed.
+
+    Each gives the thread another stack for signals. When two are freed in the order in which they
+    came, the thread is left with a stack that is freed too, and the next signal that takes it, as
+    Python's do, ends the process.
+    """
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "the runtime openvino needs the package openvino, which is not installed; "
+            'run: pip install "dmvton[openvino]"'
+        ) from error
+    return openvino.Core()
 
 
 Loader = Callable[[bytes, int], Session]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dmvton.sessions import openvino_options
+from dmvton.sessions import openvino_model
 from export.mobile.graphs import Feed, Graph, Signature
 from export.mobile.target import ConversionError, Options, Placement, absence
 
@@ -84,10 +84,8 @@ class OpenVino:
 
 
 def _compiled(path: Path, threads: int):
-    import openvino
-
     try:
-        return openvino.Core().compile_model(str(path), "CPU", openvino_options(threads))
+        return openvino_model(path, threads)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise ConversionError(f"{path}: OpenVINO cannot load it ({reason})") from error

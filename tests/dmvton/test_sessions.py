@@ -1,9 +1,12 @@
+import signal
+import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
 
+from dmvton import sessions
 from dmvton.errors import CheckpointError, MissingExtraError, UsageError
 from dmvton.runtime import NetworkPair
 from dmvton.sessions import RUNTIMES, open_session
@@ -54,8 +57,32 @@ def test_what_cannot_run_is_said(fake_weights, monkeypatch):
     with pytest.raises(CheckpointError, match="frame.onnx: onnxruntime cannot load it"):
         open_session("onnxruntime", b"no graph", 1, "frame.onnx")
     monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setattr(sessions, "_openvino_core", sessions._openvino_core.__wrapped__)
     with pytest.raises(MissingExtraError, match=r'pip install "dmvton\[openvino\]"'):
         NetworkPair(fake_weights, runtime="openvino")
+
+
+DROPPED = """
+import faulthandler, gc, signal, subprocess
+from dmvton.runtime import NetworkPair
+
+faulthandler.enable()  # gives the thread a stack for signals, as pytest does
+signal.signal(signal.SIGCHLD, lambda *_: None)
+for _ in range(2):
+    NetworkPair(threads=1, runtime="openvino")
+    gc.collect()
+for _ in range(5):
+    subprocess.run(["true"])
+print("alive")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="no such signal on this system")
+def test_signals_arrive_after_openvino_networks_are_dropped():
+    pytest.importorskip("openvino", reason='pip install "dmvton[openvino]"')
+    command = [sys.executable, "-c", DROPPED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
 def test_openvino_says_what_it_cannot_load():
