@@ -21,6 +21,16 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
+def add_address(parser: Parser, port: int) -> None:
+    """The options that say where a server listens."""
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 lets other devices in (default: this computer only)",
+    )
+    parser.add_argument("--port", type=int, default=port, metavar="N", help=f"(default: {port})")
+
+
 def add_network(parser: Parser, threads: str = "threads of the network") -> None:
     """The options that say which network runs on what; `threads` is the help of one of them."""
     parser.add_argument(

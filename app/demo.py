@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.arguments import Parser, add_network, load_network
+from app.arguments import Parser, add_address, add_network, load_network
 from app.https import add_options, pair_of
 from dmvton.errors import UsageError
 
@@ -39,12 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="dmvton demo", description="Serve a web page with camera and photo.")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 lets other devices in (default: this computer only)",
-    )
-    parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"(default: {PORT})")
+    add_address(parser, PORT)
     add_options(parser)
     parser.add_argument(
         "--site", metavar="DIR", help="also serve the on-device page built there, at /device/"

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from app.arguments import Parser, add_network, load_network
+from app.arguments import Parser, add_address, add_network, load_network
 from app.https import add_options, pair_of
 from dmvton.errors import UsageError
 
@@ -56,12 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="dmvton serve", description="Serve try-on over HTTP and WebSocket.")
-    parser.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 lets other devices in (default: this computer only)",
-    )
-    parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"(default: {PORT})")
+    add_address(parser, PORT)
     add_options(parser)
     parser.add_argument(
         "--workers", type=int, metavar="N", help="frames worked on at a time (default: cores)"
