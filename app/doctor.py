@@ -14,7 +14,8 @@ import dmvton
 from app.arguments import Parser
 from app.cli import available_commands
 from dmvton.errors import CheckpointError
-from dmvton.runtime import DEFAULT_WEIGHTS, NetworkPair, available_cores
+from dmvton.runtime import DEFAULT_WEIGHTS, NetworkPair
+from dmvton.sessions import available_cores
 
 _BASE = ("numpy", "opencv-python-headless", "onnxruntime", "pillow", "tqdm", "jsonargparse")
 # What each extra must bring (by import name); the full lists are in pyproject.toml.

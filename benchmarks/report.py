@@ -13,7 +13,7 @@ import onnxruntime as ort
 from benchmarks.harness import Timing
 from benchmarks.process import Cold
 from dmvton import __version__
-from dmvton.runtime import available_cores
+from dmvton.sessions import available_cores
 
 
 def environment() -> dict[str, object]:

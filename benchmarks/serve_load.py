@@ -17,7 +17,7 @@ import jsonargparse
 
 from benchmarks.serve_clients import Tally, frames_of, load, run_stream, spread
 from benchmarks.serve_process import ROOT, Server
-from dmvton.runtime import available_cores
+from dmvton.sessions import available_cores
 
 _LET_IN_S = 5.0  # from the streams' start to SIGTERM
 _WEIGHINGS = 10  # of the server's memory during the overload

@@ -16,7 +16,7 @@ import numpy as np
 
 from dmvton import lowbit
 from dmvton.errors import CheckpointError
-from dmvton.sessions import Session, open_session
+from dmvton.sessions import Session, available_cores, open_session
 
 PACKAGED = Path(__file__).parent / "weights"
 DEFAULT_WEIGHTS = PACKAGED / "student-256x192"
@@ -145,13 +145,6 @@ def weights_folder(given: str | os.PathLike | None) -> Path:
     names = {path.name: path for path in PACKAGED.iterdir() if path.is_dir()}
     path = Path(given)
     return path if path.exists() else names.get(os.fspath(given), path)
-
-
-def available_cores() -> int:
-    """Cores that this process may use: less than the machine's under taskset or in a container."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ integers faster (VNNI) it is what a pair of `dmvton export int8` is for.
 """
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -52,7 +53,7 @@ class OpenVino:
 
     def __init__(self, data: bytes, threads: int):
         """Loads a graph; see `openvino_model`."""
-        self._model = openvino_model(data, threads)
+        self._model = openvino_model(data, threads, max(1, available_cores() // threads))
         self.inputs = [port.node.friendly_name for port in self._model.inputs]
         # Outputs that are one tensor share its names.
         ports = enumerate(self._model.outputs)
@@ -69,8 +70,15 @@ class OpenVino:
         return {n: request.get_output_tensor(i).data.copy() for n, i in self._ports.items()}
 
 
-def openvino_model(source: bytes | Path, threads: int) -> "openvino.CompiledModel":
+def openvino_model(
+    source: bytes | Path, threads: int, streams: int = 1
+) -> "openvino.CompiledModel":
     """A graph compiled for the CPU, from ONNX or from an .xml file.
+
+    Args:
+        source: bytes of ONNX, or a path.
+        threads: of a run.
+        streams: runs at the same time; more wait for one another.
 
     Raises:
         MissingExtraError: the package is not installed.
@@ -78,7 +86,8 @@ def openvino_model(source: bytes | Path, threads: int) -> "openvino.CompiledMode
     """
     core = _openvino_core()
     options = {
-        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_NUM_THREADS": threads * streams,
+        "NUM_STREAMS": streams,
         "PERFORMANCE_HINT": "LATENCY",
         # Half types, which it takes where the processor has them, make it another network.
         "INFERENCE_PRECISION_HINT": "f32",
@@ -102,6 +111,13 @@ def _openvino_core() -> "openvino.Core":
             'run: pip install "dmvton[openvino]"'
         ) from error
     return openvino.Core()
+
+
+def available_cores() -> int:
+    """Cores that this process may use: less than the machine's under taskset or in a container."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 Loader = Callable[[bytes, int], Session]

@@ -21,7 +21,7 @@ from app.layers import DRESSED, view_picture
 from dmvton.errors import DmvtonError
 from dmvton.garment import Garment
 from dmvton.garment import encode as encode_garment
-from dmvton.runtime import available_cores
+from dmvton.sessions import available_cores
 from dmvton.tryon import TryOn, TryOnResult
 
 Observer = Callable[[str, float], None]
