@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from tests.dmvton.model_contract import ModelContract
 SIZES = dict(width=16, decoder=(16, 16, 12, 8, 8), tokens=1, pretrained=False)
 TINY = TeacherConfig(**SIZES, conditions=8)
 STUDENT = StudentConfig(**SIZES)
+RELEASED = Path(__file__).parents[2] / "dmvton" / "teacher" / "teacher-256x192"
 
 
 class TestTeacher(ModelContract):
@@ -245,3 +247,18 @@ def test_training_one_half_leaves_all_else_as_it_was(half):
 def test_modules_of_other_widths_are_refused():
     with pytest.raises(UsageError, match="distil.half: .*width is 24, the teacher's 16"):
         Grafted(Student(StudentConfig(**{**SIZES, "width": 24})), Teacher(TINY), "warp")
+
+
+@torch.no_grad()
+def test_released_teacher_does_not_see_the_old_garment():
+    model = load_network("teacher", RELEASED)
+    assert sum(p.numel() for p in model.parameters()) == 2_117_693
+    batch = random_batch(1, (128, 96), seed=0)
+    recoloured = torch.where(batch.person_mask > 0, 1 - batch.person, batch.person)
+    first, again = (
+        model(sight_of(batch._replace(person=person)), batch.garment)[0]
+        for person in (batch.person, recoloured)
+    )
+    torch.testing.assert_close(first.image, again.image)
+    other = model(sight_of(batch), 1 - batch.garment)[0]
+    assert first.image.isfinite().all() and (first.image - other.image).abs().max() > 0.05
