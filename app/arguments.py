@@ -20,6 +20,22 @@ class Parser(argparse.ArgumentParser):
         """Raise ``UsageError`` instead of printing and exiting."""
         raise UsageError(f"{message}; see {self.prog} --help")
 
+    def add_count(self, name: str, about: str, default: int | None = None) -> None:
+        """An option that takes a whole number from 1 on."""
+
+        def count(text: str) -> int:
+            try:
+                number = int(text)
+            except ValueError:
+                raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
+            if number < 1:
+                raise argparse.ArgumentTypeError(
+                    f"got {name} {number}; use 1 or more, or leave it out"
+                )
+            return number
+
+        self.add_argument(name, type=count, default=default, metavar="N", help=about)
+
 
 def add_address(parser: Parser, port: int) -> None:
     """The options that say where a server listens."""
@@ -44,17 +60,7 @@ def add_network(parser: Parser, threads: str = "threads of the network") -> None
         metavar="NAME",
         help="what it runs on: onnxruntime (the default), or openvino, which is an extra",
     )
-    parser.add_argument("--threads", type=_threads, metavar="N", help=threads)
-
-
-def _threads(text: str) -> int:
-    try:
-        count = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"got --threads {count}; use 1 or more, or leave it out")
-    return count
+    parser.add_count("--threads", threads)
 
 
 def load_network(args: argparse.Namespace, threads: int | None = None) -> "TryOn":

@@ -13,10 +13,6 @@ PORT = 8000
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or Ctrl-C; errors are raised as ``dmvton.errors``."""
     args = _parser().parse_args(argv)
-    for name in ("workers", "streams"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UsageError(f"got --{name} {value}; use 1 or more, or leave it out")
     if not 0 <= args.rate < float("inf"):
         raise UsageError(f"got --rate {args.rate:g}; use 0 (any number) or more")
     for origin in args.cors_origin:
@@ -58,13 +54,9 @@ def _parser() -> Parser:
     parser = Parser(prog="dmvton serve", description="Serve try-on over HTTP and WebSocket.")
     add_address(parser, PORT)
     add_options(parser)
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="frames worked on at a time (default: cores)"
-    )
+    parser.add_count("--workers", "frames worked on at a time (default: cores)")
     add_network(parser, "threads of the network a worker (default: 1)")
-    parser.add_argument(
-        "--streams", type=int, default=16, metavar="N", help="most live streams (default: 16)"
-    )
+    parser.add_count("--streams", "most live streams (default: 16)", default=16)
     parser.add_argument(
         "--keys", metavar="FILE", help="only those may come who have a key: 'OWNER KEY' a line"
     )

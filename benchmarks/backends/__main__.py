@@ -42,7 +42,7 @@ from export.mobile.graphs import graph_of
 from export.mobile.openvino_target import OpenVino
 from export.mobile.package import references
 from export.mobile.target import Target
-from export.pair import session_of
+from export.quality import Runner
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,9 +117,7 @@ def _quantised(folder: Path, student: Model, scratch: Path) -> list[Contender]:
     """The frame graph of an int8 pair, in the runtimes that read it."""
     graph = onnx.load_from_string(read_graph(folder, read_manifest(folder), "frame"))
     feed = student.known[0].feed
-    session = session_of(graph.SerializeToString())
-    names = [output.name for output in session.get_outputs()]
-    answers = dict(zip(names, session.run(names, dict(feed)), strict=True))
+    answers = Runner({"frame.onnx": graph}).outputs(feed)
     return [
         FrameGraph(f"student-int8:{target.name}", graph, target, feed, answers, scratch)
         for target in (Ort(), OpenVino())

@@ -1,7 +1,7 @@
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -35,20 +35,11 @@ def test_openvino_is_shared_between_threads():
     features = network.encode_garment(garment)
     people = [np.full_like(garment, k / 8) for k in range(8)]
     wanted = [network.run(person, garment, features) for person in people]
-    wrong = []
-
-    def work(k):
-        for _ in range(2):
-            found = network.run(people[k], garment, features)
-            if not np.array_equal(found.rendered, wanted[k].rendered):
-                wrong.append(k)
-
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert not wrong and len({float(w.rendered.sum()) for w in wanted}) > 1
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda person: network.run(person, garment, features), people * 2))
+    for one, alone in zip(found, wanted * 2, strict=True):
+        np.testing.assert_array_equal(one.rendered, alone.rendered)
+    assert len({float(w.rendered.sum()) for w in wanted}) > 1
 
 
 def test_what_cannot_run_is_said(fake_weights, monkeypatch):
