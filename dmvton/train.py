@@ -30,6 +30,7 @@ from dmvton.dataset import TryOnDataset, ViewSampler
 from dmvton.distil import DistilConfig, Grafted, Tutor
 from dmvton.errors import UsageError
 from dmvton.losses import LossWeights, StudentLoss
+from dmvton.memory import keep_memory
 from dmvton.networks import NETWORKS, start_from
 from dmvton.parallel import average_gradients, with_whole_batch_norm
 from dmvton.student.config import StudentConfig
@@ -349,6 +350,7 @@ def train(cfg: TrainConfig, resume: bool = False) -> None:
     check(cfg, resume)
     cfg.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(cfg.threads)
+    keep_memory()
     trainer = Trainer(cfg)
     if resume and trainer.resume():
         print(f"going on at step {trainer.step}")
