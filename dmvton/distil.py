@@ -2,9 +2,9 @@
 
 Three ways, all on samples whose truth is known:
 
-- Redressing: the teacher dresses the person of the target in some other garment of the batch, and
-  the student has to undo it. So the input is a network's picture and the target a real one
-  (appearance flow without parsers, Ge et al. 2021).
+- Redressing: the teacher dresses the person of a photographed target in some other garment of the
+  batch, and the student has to undo it. So the input is a network's picture and the target a real
+  one (appearance flow without parsers, Ge et al. 2021).
 - Distillation: flow and picture of the teacher, weighted for each sample by how much nearer to the
   truth the teacher is (the adjustable factor of DM-VTON): a teacher that is worse teaches nothing.
 - Module to module: one half of the student is trained in the place of the teacher's, between the
@@ -36,7 +36,7 @@ class DistilConfig:
     teacher: Path | None = None
     """Checkpoint folder of the teacher; without one nothing is distilled."""
     redress: float = 0.4
-    """Share of the batches whose inputs the teacher makes."""
+    """Share of the batches in which the teacher makes the inputs of product D."""
     flow: float = 1.0
     """Weight of the distance to the teacher's flow."""
     image: float = 1.0
@@ -56,11 +56,13 @@ class Tutor:
 
     @torch.no_grad()
     def redressed(self, batch: Batch) -> Batch:
-        """The batch with the person of each target dressed in the next sample's garment."""
+        """The batch, each photographed target dressed in the next sample's garment as its input."""
         out, _ = self.teacher(
             sight_of_target(batch), batch.garment.roll(1, 0), batch.garment_fill.roll(1, 0)
         )
-        valid = batch.tryon > 0
+        # Only inputs that were made anyway: from a photo in its own clothes the student learns what
+        # real ones look like, and takes them off.
+        valid = batch.photo * batch.tryon > 0
         mask = (out.alpha > 0.5).to(out.alpha)
         return batch._replace(
             person=torch.where(valid, out.image, batch.person),

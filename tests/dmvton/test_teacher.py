@@ -160,11 +160,14 @@ def tutor(tmp_path):
     return Tutor(DistilConfig(teacher=folder))
 
 
-def test_redressing_changes_the_input_alone_and_only_where_truth_is(tutor):
-    batch = random_batch(3, (64, 48))
+def test_redressing_changes_the_input_alone_and_only_where_the_truth_is_a_photo(tutor):
+    batch = random_batch(4, (64, 48))
+    batch.photo[:] = 1
     batch.tryon[1] = 0
+    batch.photo[2] = 0  # product C, whose input is the photo
     new = tutor.redressed(batch)
-    assert torch.equal(new.person[1], batch.person[1])
+    assert torch.equal(new.person[1:3], batch.person[1:3])
+    assert torch.equal(new.person_mask[1:3], batch.person_mask[1:3])
     assert not torch.equal(new.person[0], batch.person[0])
     out, _ = tutor.teacher(
         sight(batch.target, batch.target_mask, batch.parsing, batch.keypoints),
