@@ -4,7 +4,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
 
 from benchmarks.evaluation.checkpoint import Checkpoint
 from benchmarks.evaluation.contenders import Student
@@ -36,9 +39,16 @@ def _look(network: Student | Checkpoint, one: Batch) -> tuple[np.ndarray, np.nda
         out = network.look(one)
         return out.flow[0].numpy(), out.parsing[0].argmax(0).numpy()
     pair = network.engine.network
-    person, garment = (value[None].numpy() for value in (one.person, one.garment))
-    layers = pair.run(person, garment, pair.encode_garment(garment))
-    return layers.flow.transpose(2, 0, 1), None
+    person, garment = (_sized(value, pair.size) for value in (one.person, one.garment))
+    flow = pair.run(person, garment, pair.encode_garment(garment)).flow
+    return cv2.resize(flow, one.person.shape[:0:-1]).transpose(2, 0, 1), None
+
+
+def _sized(picture: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """(3, H, W) to what an exported network of another size takes, (1, 3, h, w)."""
+    if picture.shape[1:] == size:
+        return picture[None].numpy()
+    return F.interpolate(picture[None], size, mode="bilinear", antialias=True).numpy()
 
 
 def run(network: Student | Checkpoint, folder: Path, count: int) -> list[Row]:

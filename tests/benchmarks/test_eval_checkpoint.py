@@ -14,6 +14,7 @@ from dmvton.errors import CheckpointError, MissingExtraError
 from dmvton.networks import NETWORKS, load_network
 from dmvton.student.config import StudentConfig
 from dmvton.teacher.model import TeacherConfig
+from tests import fake_pair
 from tests.samples import POINTS, pattern, write_shards
 
 SIZES = dict(width=16, thin=8, decoder=(16, 16, 16, 8, 8), tokens=1, pretrained=False)
@@ -66,6 +67,18 @@ def test_a_student_checkpoint_dresses_as_its_export_does(folders, tmp_path):
     for a, b in zip(one, other, strict=True):
         assert a.values["epe"] == pytest.approx(b.values["epe"], rel=1e-3)
         assert 0 <= b.values["iou"] <= 1 and "iou" not in a.values
+
+
+def test_a_network_of_another_size_is_held_against_the_same_flow(tmp_path):
+    shards = write_shards(tmp_path / "d", "AD")
+    found = []
+    for size in ((256, 192), (128, 96)):
+        (tmp_path / str(size[0])).mkdir()
+        pair = fake_pair.write_pair(tmp_path / str(size[0]), size)
+        found.append(synthetic.run(Student("student", pair, 1), shards, 2))
+    for own, other in zip(*found, strict=True):
+        assert own.values["epe"] > 1
+        assert other.values["epe"] == pytest.approx(own.values["epe"], rel=0.05)
 
 
 def test_the_teacher_does_not_see_the_old_garment(folders, fake_weights):
