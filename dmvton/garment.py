@@ -24,7 +24,7 @@ class GarmentRule:
     """Least standard deviation of the photo, in grey levels: less is a blank sheet."""
     mask_area: float = 0.01
     """Least share of the photo that the mask covers."""
-    top: float = 0.05
+    top: float = 0.03
     """Least chance that it shows a top: neither trousers nor a person's photo are put on as one."""
     fill: float = 0.88
     """The garment is framed so that it fills this share of the picture's tighter side; the network

@@ -287,7 +287,7 @@ def test_a_blank_sheet_is_no_garment(node):
 def test_trousers_are_no_top(node):
     _, rgb = garment_of(np.random.default_rng(8))
     body = """const mask = new Float32Array(64 * 48).fill(1), found = [];
-    for (const chance of [0.03, 0.3]) {
+    for (const chance of [0.02, 0.3]) {
       const features = { garment_mask: { data: mask }, garment_top: { data: [chance] } };
       const network = { size: [64, 48], encodeGarment: () => features };
       try { await garments.encode(network, image(given)); found.push("worn"); }

@@ -74,10 +74,10 @@ def a_network(**outputs):
 
 def test_trousers_are_refused_unless_somebody_cut_them_out():
     photo, shown = halves(4)
-    with pytest.raises(GarmentError, match=r"no top.*chance 3%.*trousers.*cut it out"):
-        encode(a_network(garment_top=0.03), Picture(photo, None))
+    with pytest.raises(GarmentError, match=r"no top.*chance 2%.*trousers.*cut it out"):
+        encode(a_network(garment_top=0.02), Picture(photo, None))
     cut_out = Picture(photo, shown.astype(np.uint8) * 255)
-    encode(a_network(garment_top=0.03), cut_out)
+    encode(a_network(garment_top=0.02), cut_out)
     encode(a_network(garment_top=0.3), Picture(photo, None))
 
 

@@ -11,7 +11,7 @@ import { nearestColours, Pyramid, sample, toPlanes } from "./pixels.js";
 export const RULE = {
   contrast: 2.0,  // least standard deviation of the photo, in grey levels: less is a blank sheet
   maskArea: 0.01, // least share of the photo that the mask covers
-  top: 0.05,      // least chance that it shows a top
+  top: 0.03,      // least chance that it shows a top
   fill: 0.88,     // share of the picture's tighter side that the garment is framed to fill
   loose: 0.72,    // a garment that fills less than this is framed anew
   outside: 0.5,   // photo pixels with a mask below this are not garment
