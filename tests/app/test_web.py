@@ -95,6 +95,15 @@ def click(page, name):
     page.run(f"document.getElementById('{name}').click()")
 
 
+def apart(one, other):
+    """Mean difference in grey levels of the 99 of 100 pixels that agree best.
+
+    The rest is edges: a hem is one row of the garment, and which one may turn on a last bit.
+    """
+    difference = np.sort(np.abs(one.astype(int) - other).mean(2), axis=None)
+    return difference[: round(0.99 * difference.size)].mean()
+
+
 def test_dresses_a_photo_as_python_does(page, real_tryon):
     garment = real_tryon.garment(EXAMPLES / "garment_striped.jpg")
     crop = real_tryon(EXAMPLES / "person_astronaut.jpg", garment).crop
@@ -111,7 +120,7 @@ def test_dresses_a_photo_as_python_does(page, real_tryon):
         box = Box(*(side + d for side, d in zip(crop, shift, strict=True)))
         view = real_tryon.locator.look(person, box, garment)
         expected = composite(person, box, view.layers, garment)
-        if np.abs(result.astype(int) - expected).mean() < TOLERANCE:
+        if apart(result, expected) < TOLERANCE:
             return
     pytest.fail("no crop gives the page's picture")
 
