@@ -10,7 +10,7 @@ def keep_memory() -> bool:
 
     glibc hands large blocks, and what is free at the end of its heap, back to the system, and the
     next array of the same size is paid for again, page by page: a quarter of the time of a loop
-    over megapixel arrays, more than half of a training step on a CPU. The process stays as large as
+    over megapixel arrays, a third of a training step on a CPU. The process stays as large as
     it once was.
     """
     try:

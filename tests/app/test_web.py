@@ -98,7 +98,8 @@ def click(page, name):
 def apart(one, other):
     """Mean difference in grey levels of the 99 of 100 pixels that agree best.
 
-    The rest is edges: a hem is one row of the garment, and which one may turn on a last bit.
+    The rest is edges of stripes, which the page draws a fraction of a pixel off, the more the
+    lower; why is not known.
     """
     difference = np.sort(np.abs(one.astype(int) - other).mean(2), axis=None)
     return difference[: round(0.99 * difference.size)].mean()
