@@ -96,16 +96,46 @@ def click(page, name):
 
 
 def apart(one, other):
-    """Mean difference in grey levels of the 99 of 100 pixels that agree best.
+    """Mean difference in grey levels."""
+    return np.abs(one.astype(int) - other).mean()
 
-    The rest is edges of stripes, which the page draws a fraction of a pixel off, the more the
-    lower; why is not known.
+
+def agreeing(one, other):
+    """The same of the 99 of 100 pixels that agree best.
+
+    An area average that is a half to the last bit is rounded up here and down there: of the striped
+    garment one value in 500. By such a grey level the network moves a hem by up to 0.4 pixels, and
+    with it the edges of stripes.
     """
     difference = np.sort(np.abs(one.astype(int) - other).mean(2), axis=None)
     return difference[: round(0.99 * difference.size)].mean()
 
 
 def test_dresses_a_photo_as_python_does(page, real_tryon):
+    """Of pictures that reach the network as they are, nothing is rounded on the way."""
+    height, width = real_tryon.network.size
+    with Image.open(EXAMPLES / "garment_striped.jpg") as photo:
+        shop = np.array(photo.convert("RGB"))
+    shop = cv2.resize(shop, (width, width * shop.shape[0] // shop.shape[1]))
+    shop = cv2.copyMakeBorder(shop, 0, height - len(shop), 0, 0, cv2.BORDER_REPLICATE)
+    person = np.array(Image.open(EXAMPLES / "person_astronaut.jpg"))
+    wanted = real_tryon(person, real_tryon.garment(shop)).image
+    click(page, "photo-tab")
+    before = page.run("document.querySelectorAll('.tile').length")
+    give_file(page, "garment-file", encoded(shop), "shop.png")
+    worn = "document.querySelector('.tile[aria-pressed=true]').title"
+    page.until(f"{worn} === 'your garment {before}'")
+    give_file(page, "person", encoded(person), "person.png")
+    page.until(f"document.getElementById('result').width === {person.shape[1]}")
+    page.until(SETTLED)
+    result = picture(page.canvas("result"))
+    page.run("document.querySelector('.tile').click()")
+    page.until(f"{worn} === 'Striped'")
+    assert apart(wanted, person) > 20 * TOLERANCE  # there is a change to see
+    assert apart(result, wanted) < TOLERANCE
+
+
+def test_dresses_the_example_as_python_does(page, real_tryon):
     garment = real_tryon.garment(EXAMPLES / "garment_striped.jpg")
     crop = real_tryon(EXAMPLES / "person_astronaut.jpg", garment).crop
     click(page, "photo-tab")
@@ -121,7 +151,7 @@ def test_dresses_a_photo_as_python_does(page, real_tryon):
         box = Box(*(side + d for side, d in zip(crop, shift, strict=True)))
         view = real_tryon.locator.look(person, box, garment)
         expected = composite(person, box, view.layers, garment)
-        if apart(result, expected) < TOLERANCE:
+        if agreeing(result, expected) < TOLERANCE:
             return
     pytest.fail("no crop gives the page's picture")
 
