@@ -26,18 +26,17 @@ class Edges:
 
     hem: HemRule | None = HEM
     """How the hem is found; None leaves alpha as the network has it."""
-    smooth: float = 2.0
-    """Gaussian in network pixels that smooths alpha where it is neither 0 nor 1, so that where the
-    network is in two minds the edge is a line and no archipelago; 0 leaves it as it is."""
-    untouched: float = 0.5
-    """A pixel whose weight of change is at most this stays as it is, to the bit."""
-    full: float = 0.8
-    """From here on a pixel changes in full; in between the weight ramps up."""
-    rendered: float = 0.3
-    """Up to this share of the garment, what changes is all rendered pixels."""
-    garment: float = 0.7
-    """From this share on it is all garment. Half-transparent cloth never looks right: where the
-    network is in two minds, the likelier answer alone makes the better picture."""
+    width: float = 0.7
+    """Network pixels over which the change begins, and in it the garment. Cloth has an edge: over
+    how far alpha fades says how little the network knows of where it is. And half-transparent
+    cloth never looks right: the likelier answer alone makes the better picture."""
+    reach: float = 3.0
+    """Distances from an edge end at so many network pixels."""
+    round: float = 1.5
+    """Gaussian in network pixels that smooths the distances, so that where the network is in two
+    minds the edge is a line and no archipelago."""
+    flat: float = 0.05
+    """A chance that changes by less from one network pixel to the next has no edge, but a fade."""
     feather: float = 0.03
     """Width of the fade at a side of the crop that lies inside the frame, in crop heights."""
 
@@ -46,12 +45,12 @@ EDGES = Edges()
 
 
 class _Maps(NamedTuple):
-    """What is enlarged; weights are premultiplied, so that they enlarge linearly."""
+    """What is enlarged. Distances are, and not weights: they are linear across an edge."""
 
     x: np.ndarray  # (h, W) float32 column to sample in the garment level
     y: np.ndarray  # (h, W) float32 row to sample there
-    garment: np.ndarray  # (h, W) float32 weight of the garment
-    rest: np.ndarray  # (h, W) float32 weight of the rendered pixels
+    change: np.ndarray  # (h, W) float32 network pixels from the edge of what changes, inwards
+    garment: np.ndarray  # (h, W) float32 the same from the edge of the garment in it
     rendered: np.ndarray  # (h, W, 3) float32 in [0, 255]
     gain: np.ndarray  # (h, W, 3) float32
 
@@ -75,14 +74,15 @@ def composite(
     alpha = layers.alpha
     if edges.hem is not None:
         alpha = with_hem(alpha, layers.flow, garment.torso, edges.hem)
-    alpha = settled(alpha, edges.smooth)
-    rest = (1 - alpha) * layers.beta
-    region = _changed_region(alpha + rest, box, frame.shape, edges.untouched)
+    change = alpha + (1 - alpha) * layers.beta
+    inside = distance(change, edges)
+    within = distance(alpha / np.maximum(change, 1e-3), edges)
+    region = _changed_region(inside > -edges.width / 2, box, frame.shape)
     if region.width == 0 or region.height == 0:
         return out
     level = garment.photo.level(sampling_density(layers, box, garment.box))
     source = source_pixels(layers.flow, garment, level.shape)
-    maps = _Maps(source[..., 0], source[..., 1], alpha, rest, layers.rendered * 255, layers.gain)
+    maps = _Maps(source[..., 0], source[..., 1], inside, within, layers.rendered * 255, layers.gain)
     fade_x, fade_y = _fades(box, region, frame.shape, edges.feather)
     for rows, band in _bands(maps, box, region):
         warped = cv2.remap(
@@ -98,13 +98,21 @@ def composite(
     return out
 
 
-def settled(alpha: np.ndarray, sigma: float) -> np.ndarray:
-    """Alpha (h, w), smoothed the more, the nearer it is to a half; 0 and 1 stay."""
-    if sigma <= 0:
-        return alpha
-    reach = 2 * round(2.5 * sigma) + 1
-    around = cv2.GaussianBlur(alpha, (reach, reach), sigma, borderType=cv2.BORDER_REPLICATE)
-    return alpha + (around - alpha) * (4 * alpha * (1 - alpha))
+def distance(chance: np.ndarray, edges: Edges = EDGES) -> np.ndarray:
+    """Pixels from the line where a chance passes a half, positive where it is larger.
+
+    Args:
+        chance: (h, w) float32 in [0, 1].
+        edges: how far, and how smooth.
+
+    Returns:
+        (h, w) float32.
+    """
+    dy, dx = np.gradient(chance)
+    away = (chance - np.float32(0.5)) / np.maximum(cv2.magnitude(dx, dy), np.float32(edges.flat))
+    away = np.clip(away, -edges.reach, edges.reach)
+    size = 2 * round(2 * edges.round) + 1
+    return cv2.GaussianBlur(away, (size, size), edges.round, borderType=cv2.BORDER_REPLICATE)
 
 
 def _blend(
@@ -114,10 +122,8 @@ def _blend(
 
     Where the weight is 0 the sum below is the frame times one plus zeros, exact in float32.
     """
-    change = band.garment + band.rest
-    weight = np.clip((change - edges.untouched) / (edges.full - edges.untouched), 0, 1) * fade
-    share = band.garment / np.maximum(change, 1e-3)
-    share = np.clip((share - edges.rendered) / (edges.garment - edges.rendered), 0, 1)
+    weight = np.clip(band.change / edges.width + 0.5, 0, 1) * fade
+    share = np.clip(band.garment / edges.width + 0.5, 0, 1)
     garment, rendered = _three(weight * share), _three(weight * (1 - share))
     lit = np.minimum(warped * band.gain, 255)
     mixed = frame * (1 - garment - rendered) + garment * lit + rendered * band.rendered
@@ -179,12 +185,10 @@ def warp_to_network_size(garment: Garment, layers: Layers) -> tuple[np.ndarray, 
     return np.rint(np.clip(warped * layers.gain, 0, 255)).astype(np.uint8), mask
 
 
-def _changed_region(
-    change: np.ndarray, box: Box, frame_shape: tuple[int, ...], untouched: float
-) -> Box:
-    """The part of the frame that can change: (h, w) weights to a box inside the frame."""
+def _changed_region(change: np.ndarray, box: Box, frame_shape: tuple[int, ...]) -> Box:
+    """The part of the frame that can change: (h, w) bool to a box inside the frame."""
     height, width = change.shape
-    rows, columns = np.nonzero(change > untouched)
+    rows, columns = np.nonzero(change)
     if rows.size == 0:
         return Box(0, 0, 0, 0)
     # Interpolation reaches one network pixel beyond the last one that is over the bound.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dmvton.compose import Edges, composite, sampling_density, settled, warp_to_network_size
+from dmvton.compose import Edges, composite, distance, sampling_density, warp_to_network_size
 from dmvton.crop import Box, letterbox
 from dmvton.garment import Garment, Pyramid, border_colour
 from dmvton.image_io import Picture
@@ -11,11 +11,8 @@ from dmvton.runtime import Layers
 
 SIZE = (64, 48)
 RNG = np.random.default_rng(0)
-# No ramps: the weights as they are.
-LINEAR = Edges(
-    hem=None, smooth=0.0, untouched=0.0, full=1.0, rendered=0.0, garment=1.0, feather=0.0
-)
-SHARP = Edges(hem=None, feather=0.0)
+PLAIN = Edges(hem=None, feather=0.0)
+WIDE = Edges(hem=None, feather=0.0, width=3.0, reach=2.0, round=0.6, flat=0.2)
 
 
 def smooth(height, width, channels=3):
@@ -78,8 +75,8 @@ def naive(frame, box, given, picture, edges):
     Without a feather, the fade at crop sides inside the frame is one pixel: the outermost.
     """
     out = frame.astype(float)
-    given = given._replace(alpha=settled(given.alpha, edges.smooth))
-    weight_rest = (1 - given.alpha) * given.beta
+    changes = given.alpha + (1 - given.alpha) * given.beta
+    changed, worn = (distance(c, edges) for c in (changes, given.alpha / changes.clip(1e-3)))
     height, width = frame.shape[:2]
     for row in _without_outermost(box.y, box.bottom, height):
         for column in _without_outermost(box.x, box.right, width):
@@ -89,16 +86,15 @@ def naive(frame, box, given, picture, edges):
             at_x = (flow[0] + 1) / 2 * picture.shape[1] - 0.5
             at_y = (flow[1] + 1) / 2 * picture.shape[0] - 0.5
             lit = np.minimum(bilinear(picture, at_x, at_y) * bilinear(given.gain, x, y), 255)
-            alpha, rest = bilinear(given.alpha, x, y), bilinear(weight_rest, x, y)
             rendered = bilinear(given.rendered, x, y) * 255
-            change = ramp(alpha + rest, edges.untouched, edges.full)
-            share = ramp(alpha / max(alpha + rest, 1e-3), edges.rendered, edges.garment)
+            half = edges.width / 2
+            change, share = (ramp(bilinear(d, x, y), -half, half) for d in (changed, worn))
             new = share * lit + (1 - share) * rendered
             out[row, column] = change * new + (1 - change) * frame[row, column]
     return np.rint(out).clip(0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("edges", [LINEAR, SHARP])
+@pytest.mark.parametrize("edges", [PLAIN, WIDE])
 @pytest.mark.parametrize(
     "box", [Box(20, 10, 96, 128), Box(-31, -17, 150, 200), Box(60, 40, 33, 44), Box(5, 9, 101, 133)]
 )
@@ -128,7 +124,7 @@ def test_identity_flow_at_equal_size_copies_the_garment():
     picture = RNG.integers(0, 256, (128, 96, 3), np.uint8)
     frame = smooth(128, 96)
     full = layers(alpha=np.ones(SIZE, np.float32))
-    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(picture), LINEAR)
+    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(picture), PLAIN)
     # Off the rim, where the flow of the outermost network pixels repeats.
     np.testing.assert_array_equal(out[2:-2, 2:-2], picture[2:-2, 2:-2])
 
@@ -166,24 +162,48 @@ def test_bits_outside_the_change_are_those_of_the_input(scale):
     assert not changed.any()
 
 
-def test_change_starts_softly():
+@pytest.mark.parametrize("fade", [1, 4, 8])
+def test_cloth_has_an_edge_however_far_alpha_fades(fade):
+    """Network pixels are four of the frame here; alpha falls over `fade` of them."""
+    frame = np.zeros((256, 192, 3), np.uint8)
+    alpha = np.clip((24 - np.arange(SIZE[1])) / fade + 0.5, 0, 1)
+    alpha = np.broadcast_to(alpha.astype(np.float32), SIZE).copy()
+    white = a_garment(np.full((64, 48, 3), 255, np.uint8))
+    along = composite(frame, Box(0, 0, 192, 256), layers(alpha=alpha), white, PLAIN)[128, :, 0]
+    assert (np.diff(along.astype(int)) <= 0).all()
+    inside = np.flatnonzero((along > 0) & (along < 255))
+    assert inside.size <= 4 and abs(inside.mean() - (24.5 * 4 - 0.5)) < 1
+    assert along[0] == 255 and along[-1] == 0
+
+
+def test_where_a_chance_hardly_changes_there_is_a_fade():
     frame = np.full((256, 192, 3), 100, np.uint8)
     rising = np.broadcast_to(np.linspace(0.3, 0.9, SIZE[1], dtype=np.float32), SIZE).copy()
     white = a_garment(np.full((64, 48, 3), 255, np.uint8))
-    out = composite(frame, Box(0, 0, 192, 256), layers(alpha=rising), white, Edges(hem=None))
-    along = out[128, :, 0].astype(int)
-    assert (np.diff(along) >= 0).all() and np.diff(along).max() <= 2
+    along = composite(frame, Box(0, 0, 192, 256), layers(alpha=rising), white, PLAIN)[128, :, 0]
+    assert (np.diff(along.astype(int)) >= 0).all() and np.diff(along.astype(int)).max() < 20
     assert along[0] == 100 and along[-1] == 255
 
 
-def test_alpha_is_smoothed_only_where_it_is_in_doubt():
+def test_distance_is_that_from_the_edge_in_pixels():
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
+    for width in (2, 5, 9):
+        slanted = (3 * x + 4 * y) / 5 - 40  # pixels from a line
+        found = distance(np.clip(0.5 + slanted / width, 0, 1), PLAIN)
+        near = np.abs(slanted) < 0.6
+        near[:4] = near[-4:] = near[:, :4] = near[:, -4:] = False
+        assert np.abs(found - slanted)[near].max() < 0.45
+        assert (np.sign(found) == np.sign(slanted))[np.abs(slanted) > 0.3].all()
+        assert np.abs(found).max() <= PLAIN.reach + 1e-5
+
+
+def test_no_archipelago_where_the_network_is_in_two_minds():
     rng = np.random.default_rng(3)
-    sure = (rng.random(SIZE) > 0.5).astype(np.float32)
-    assert np.array_equal(settled(sure, 2.0), sure)
-    blots = rng.uniform(0.3, 0.7, SIZE).astype(np.float32)
-    smoothed = settled(blots, 2.0)
-    assert smoothed.std() < 0.4 * blots.std() and 0.3 < smoothed.min() and smoothed.max() < 0.7
-    assert np.array_equal(settled(blots, 0.0), blots)
+    sea = np.full(SIZE, 0.1, np.float32)
+    sea[rng.integers(4, 60, 12), rng.integers(4, 44, 12)] = 0.9  # single pixels
+    assert (distance(sea, PLAIN) < 0).all()
+    sea[20:30, 20:30] = 0.9
+    assert distance(sea, PLAIN)[25, 25] > 1
 
 
 def test_change_fades_at_crop_sides_inside_the_frame_only():
@@ -203,7 +223,7 @@ def test_large_garment_photo_does_not_alias():
     stripes[:, ::2] = 255
     full = layers(alpha=np.ones(SIZE, np.float32))
     frame = np.zeros((128, 96, 3), np.uint8)
-    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(stripes), LINEAR)
+    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(stripes), PLAIN)
     assert np.abs(out[4:-4, 4:-4].astype(int) - 128).max() <= 4
 
 
@@ -228,7 +248,7 @@ def test_outside_of_the_garment_photo_its_rim_goes_on():
     picture[8:-8, 8:-8] = 0
     full = layers(alpha=np.ones(SIZE, np.float32))
     frame = np.zeros((128, 96, 3), np.uint8)
-    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(picture), LINEAR)
+    out = composite(frame, Box(0, 0, 96, 128), full, a_garment(picture), PLAIN)
     assert (out[10, 10:45] == (10, 200, 30)).all()
     assert (out[10, 52:-10] == (200, 10, 90)).all()
     assert (out[64, 30:-30] == 0).all()

@@ -8,16 +8,15 @@ import { blurred, median, replicated } from "./pixels.js";
 
 // Where the result may differ from the input, and how it gets there.
 export const EDGES = {
-  smooth: 2,       // Gaussian in network pixels for an alpha that is neither 0 nor 1
-  untouched: 0.5,  // a pixel whose weight of change is at most this stays as it is, to the bit
-  full: 0.8,       // from here on it changes in full; in between the weight ramps up
-  rendered: 0.3,   // up to this share of the garment, what changes is all rendered pixels
-  garment: 0.7,    // from this share on it is all garment
-  feather: 0.03,   // fade at a side of the crop inside the frame, in crop heights
+  width: 0.7,    // network pixels over which the change begins, and in it the garment
+  reach: 3,      // distances from an edge end at so many network pixels
+  round: 1.5,    // Gaussian in network pixels that smooths them
+  flat: 0.05,    // a chance that changes by less a network pixel has no edge, but a fade
+  feather: 0.03, // fade at a side of the crop inside the frame, in crop heights
 };
 
-// Maps that are enlarged together: x and y in the garment level, weight of the garment, weight of
-// the rendered pixels (both premultiplied, so that they enlarge linearly), rendered RGB, gain RGB.
+// Maps that are enlarged together: x and y in the garment level, distance from the edge of what
+// changes and from that of the garment in it (they are linear across an edge), rendered RGB, gain RGB.
 const CHANNELS = 10;
 
 /**
@@ -29,8 +28,11 @@ const CHANNELS = 10;
  * @param garment from garment.js
  */
 export function composite(frame, box, answer, garment) {
-  const alpha = settled(withHem(answer, garment.torso), answer.height, answer.width);
-  const layers = { ...answer, alpha };
+  const alpha = withHem(answer, garment.torso), { beta } = answer;
+  const change = alpha.map((a, i) => a + (1 - a) * beta[i]);
+  const share = alpha.map((a, i) => a / Math.max(change[i], 1e-3));
+  const [changed, worn] = [change, share].map((c) => distance(c, answer.height, answer.width));
+  const layers = { ...answer, changed, worn };
   const region = changedRegion(layers, box, frame);
   if (region.width <= 0 || region.height <= 0) return;
   const level = garment.photo.level(samplingDensity(answer, box, garment.box));
@@ -50,23 +52,28 @@ export function composite(frame, box, answer, garment) {
   }
 }
 
-/** Alpha smoothed the more, the nearer it is to a half, so that a doubtful edge is a line. */
-function settled(alpha, height, width) {
-  const reach = Math.round(2.5 * EDGES.smooth);
-  const around = blurred(alpha, height, width, 1, EDGES.smooth, reach, replicated);
-  return alpha.map((a, i) => a + (around[i] - a) * 4 * a * (1 - a));
+/** Network pixels from the line where a chance (h, w) passes a half, positive where it is larger. */
+function distance(chance, height, width) {
+  const away = new Float32Array(chance.length);
+  for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
+    const left = x > 0 ? 1 : 0, right = x < width - 1 ? 1 : 0;
+    const up = y > 0 ? width : 0, down = y < height - 1 ? width : 0;
+    const dx = (chance[i + right] - chance[i - left]) / (left + right);
+    const dy = (chance[i + down] - chance[i - up]) / ((up + down) / width);
+    const pixels = (chance[i] - 0.5) / Math.max(Math.hypot(dx, dy), EDGES.flat);
+    away[i] = clamp(pixels, -EDGES.reach, EDGES.reach);
+  }
+  return blurred(away, height, width, 1, EDGES.round, Math.round(2 * EDGES.round), replicated);
 }
 
 /** Mix one row of the region. */
 function blendRow(frame, region, y, row, level, fadeX, fadeY) {
-  const { untouched, full, rendered: low, garment: high } = EDGES;
   const out = frame.data, lit = new Float32Array(3);
   let to = (y * frame.width + region.x) * 4;
   for (let i = 0, m = 0; i < region.width; i++, m += CHANNELS, to += 4) {
-    const change = row[m + 2] + row[m + 3];
-    const weight = clamp((change - untouched) / (full - untouched), 0, 1) * fadeX[i] * fadeY;
+    const weight = clamp(row[m + 2] / EDGES.width + 0.5, 0, 1) * fadeX[i] * fadeY;
     if (weight <= 0) continue;
-    const share = clamp((row[m + 2] / Math.max(change, 1e-3) - low) / (high - low), 0, 1);
+    const share = clamp(row[m + 3] / EDGES.width + 0.5, 0, 1);
     const ofGarment = weight * share, ofRendered = weight * (1 - share);
     if (ofGarment > 0) bilinear(level, row[m], row[m + 1], lit);
     for (let c = 0; c < 3; c++) {
@@ -93,15 +100,15 @@ function bilinear(image, x, y, out) {
 
 /** The planar layers as one array (h, w, CHANNELS). */
 function stacked(layers, garment, level) {
-  const { flow, alpha, beta, rendered, gain } = layers, plane = layers.height * layers.width;
+  const { flow, changed, worn, rendered, gain } = layers, plane = layers.height * layers.width;
   const { box, photo: { image } } = garment;
   const shrinkX = level.width / image.width, shrinkY = level.height / image.height;
   const out = new Float32Array(plane * CHANNELS);
   for (let i = 0, m = 0; i < plane; i++, m += CHANNELS) {
     out[m] = (box.x + (flow[i] + 1) * box.width / 2) * shrinkX - 0.5;
     out[m + 1] = (box.y + (flow[plane + i] + 1) * box.height / 2) * shrinkY - 0.5;
-    out[m + 2] = alpha[i];
-    out[m + 3] = (1 - alpha[i]) * beta[i];
+    out[m + 2] = changed[i];
+    out[m + 3] = worn[i];
     for (let c = 0; c < 3; c++) {
       out[m + 4 + c] = rendered[c * plane + i] * 255;
       out[m + 7 + c] = gain[c * plane + i];
@@ -149,10 +156,10 @@ function samplingDensity(layers, box, garmentBox) {
 
 /** The part of the frame that can change. */
 function changedRegion(layers, box, frame) {
-  const { alpha, beta, height, width } = layers;
+  const { changed, height, width } = layers;
   let top = height, bottom = -1, left = width, right = -1;
   for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
-    if (alpha[i] + (1 - alpha[i]) * beta[i] <= EDGES.untouched) continue;
+    if (changed[i] <= -EDGES.width / 2) continue;
     top = Math.min(top, y);
     bottom = y;
     left = Math.min(left, x);
