@@ -99,12 +99,8 @@ def _flip(matrix: np.ndarray, width: int) -> np.ndarray:
 class Augment:
     """Random view of a `RawSample` at size (height, width)."""
 
-    def __init__(
-        self, size: tuple[int, int], config: AugmentConfig | None = None, canvas_rows: int = 256
-    ):
-        """`canvas_rows` is the height of the hips-up crop within the stored canvas."""
+    def __init__(self, size: tuple[int, int], config: AugmentConfig | None = None):
         self.height, self.width = size
-        self.canvas_rows = canvas_rows
         self.config = config or AugmentConfig()
 
     def __call__(self, raw: RawSample, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -164,11 +160,11 @@ class Augment:
 
     def _person_matrix(self, raw: RawSample, rng, flip: bool) -> np.ndarray:
         c, shape = self.config, raw.person.shape
-        base = self.height / self.canvas_rows
+        base = self.height / raw.crop_rows
         zoom = np.exp(rng.uniform(*np.log(c.zoom)))
         centre = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2])
         if raw.kind in (POSE_ONLY, NO_PERSON):  # anything from the whole photo to the upper body
-            whole = self.canvas_rows / max(shape[0], shape[1] / 0.75)
+            whole = raw.crop_rows / max(shape[0], shape[1] / 0.75)
             zoom = whole * np.exp(rng.uniform(-0.25, 1.1))
             torso = raw.keypoints[[Keypoint.LEFT_SHOULDER, Keypoint.LEFT_HIP], :2].mean(0)
             share = np.clip(np.log(zoom / whole), 0, 1) * (rng.random() < 0.85)

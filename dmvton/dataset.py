@@ -37,13 +37,12 @@ class TryOnDataset(Dataset):
 
         `without` names products to leave out: "C" means "C-real" too.
         """
-        reduce = 2 if size[0] <= 128 else 1
-        readers = [ShardReader(Path(r), reduce) for r in roots]
+        readers = [ShardReader(Path(r), size[0]) for r in roots]
         self.items = [
             (r, i) for r in readers for i in range(len(r))[:limit]
             if not without or r.kind(i).split("-")[0] not in without
         ]  # fmt: skip
-        self.augment = Augment(size, augment, canvas_rows=256 // reduce)
+        self.augment = Augment(size, augment)
         self.seed = seed
 
     def __len__(self) -> int:

@@ -10,9 +10,11 @@ import numpy as np
 
 from dmvton.errors import DataError
 
+CROP_ROWS, GARMENT_ROWS = 256, 320  # of the hips-up crop and a garment's canvas at scale 1
+
 
 class RawSample(NamedTuple):
-    """A decoded sample; pictures are RGB uint8."""
+    """A decoded sample; pictures are RGB uint8, in sizes of canvases of scale 1."""
 
     person: np.ndarray  # (336, 256, 3)
     target: np.ndarray  # (336, 256, 3)
@@ -25,6 +27,16 @@ class RawSample(NamedTuple):
     keypoints: np.ndarray  # (13, 3) float32, canvas pixels and visibility
     kind: str
 
+    @property
+    def crop_rows(self) -> float:
+        """Height of the hips-up crop in the canvas."""
+        return _crop_rows(self.garment)
+
+
+def _crop_rows(garment: np.ndarray) -> float:
+    """The crop's height by the garment's canvas, which has the same scale."""
+    return CROP_ROWS * garment.shape[0] / GARMENT_ROWS
+
 
 def _picture(data: bytes, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
@@ -36,12 +48,13 @@ def _picture(data: bytes, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
 class ShardReader:
     """Samples of a folder of shards by index; opens files lazily, so that workers can share it."""
 
-    def __init__(self, root: Path, reduce: int = 1):
+    def __init__(self, root: Path, rows: int | None = None):
         """Indexes the shards.
 
         Args:
             root: folder with shard-*.tar.
-            reduce: 2 halves all pictures while they are decoded, for training at low resolution.
+            rows: height of the crop that is wanted; pictures at least twice as large are halved
+                while they are decoded.
 
         Raises:
             DataError: there are no shards under `root`.
@@ -55,10 +68,14 @@ class ShardReader:
         for path in paths:
             self.entries += _index(path)
         self._files: dict[Path, BinaryIO] = {}
-        self.reduce = reduce
+        self.reduce = 2 if rows and self._stored_rows() >= 2 * rows else 1
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def _stored_rows(self) -> float:
+        path, members = self.entries[0]
+        return _crop_rows(_picture(self._read(path, members["garment_mask.png"])))
 
     def __getstate__(self):
         return {**self.__dict__, "_files": {}}

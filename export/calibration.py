@@ -1,6 +1,7 @@
 """Samples for calibration and for the quality gate, from shards of `dmvton synth build`."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,6 @@ from dmvton.errors import DataError
 from dmvton.runtime import to_tensor
 from dmvton.shards import RawSample, ShardReader
 
-CANVAS_CROP = (256, 192)  # (height, width) of the hips-up crop in the middle of a stored canvas
 _POSE_ONLY = ("K", "N")  # kinds of samples that have no garment
 
 
@@ -64,15 +64,18 @@ def framed(raw: RawSample, size: tuple[int, int], white: bool) -> Sample:
         size: (height, width).
         white: whether the garment lies on white or on its photo's own background.
     """
-    region = np.maximum(_crop(raw.person_mask, size), _crop(raw.target_mask, size)) > 127
+    rows = round(raw.crop_rows)
+    cut = partial(_crop, crop=(rows, rows * 3 // 4), size=size)
+    region = np.maximum(cut(raw.person_mask), cut(raw.target_mask)) > 127
     photo = _on_white(raw) if white else raw.garment
-    pictures = (_crop(raw.person, size), _garment(photo, raw.garment_mask, size))
-    return Sample(*(to_tensor(p) for p in (*pictures, _crop(raw.target, size))), region)
+    pictures = (cut(raw.person), _garment(photo, raw.garment_mask, size))
+    return Sample(*(to_tensor(p) for p in (*pictures, cut(raw.target))), region)
 
 
-def _crop(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    cut = centre_crop(image, CANVAS_CROP)
-    return cut if size == CANVAS_CROP else cv2.resize(cut, size[::-1], interpolation=cv2.INTER_AREA)
+def _crop(image: np.ndarray, crop: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """The middle of a stored canvas, `crop` high and wide, at `size`."""
+    cut = centre_crop(image, crop)
+    return cut if size == crop else cv2.resize(cut, size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def _on_white(raw: RawSample) -> np.ndarray:

@@ -13,6 +13,7 @@ from scipy.interpolate import RBFInterpolator
 from dmvton.parsing import Parsing
 from pose_synth.labels import TOPS
 from pose_synth.outfit import LONG_SLEEVE, Outfit, arm_band, below_shoulders, torso_area
+from pose_synth.persons import odd
 from pose_synth.products import soft_mask
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, torso_frame
 
@@ -20,14 +21,14 @@ MIN_COVER = 0.85  # share of the bare arms that a borrowed top has to hide
 LOWEST = 1.3  # torso lengths; what a longer coat hides nobody could tell
 NEAREST = 16  # tops to choose from
 MAX_DISTANCE = 0.22  # mean distance of elbows and wrists in torso lengths
-STIFF = 40.0  # pixels; how little a top follows single keypoints
+STIFF = 40.0  # pixels of scale 1; how little a top follows single keypoints
 _KNEES = (26, 25)
 _ANCHORS = (*RIGHT_SIDE, *LEFT_SIDE, *_KNEES)
 _ARMS = [1, 2, 5, 6]  # elbows and wrists among them
 
 
 class WornTop(NamedTuple):
-    """All layers of a worn top, on a canvas of scale 1."""
+    """All layers of a worn top, on a person's canvas."""
 
     key: str
     image: np.ndarray  # (H, W, 3) uint8
@@ -55,13 +56,18 @@ def _anchors(outfit: Outfit) -> np.ndarray:
 def _top(outfit: Outfit) -> WornTop:
     """Cut out, with what hair, bags and straps hide filled in."""
     cloth = np.isin(outfit.parsing, TOPS)
-    closed = cv2.morphologyEx(cloth.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    closed = cv2.morphologyEx(cloth.astype(np.uint8), cv2.MORPH_CLOSE, _square(9, outfit))
     hides = np.isin(outfit.parsing, (Parsing.HAIR, Parsing.BAG, Parsing.ACCESSORY))
     whole = cloth | (hides & ((closed > 0) | torso_area(outfit)))
-    missing = cv2.dilate((~cloth).astype(np.uint8), np.ones((3, 3), np.uint8))
-    near = cv2.dilate(whole.astype(np.uint8), np.ones((5, 5), np.uint8))
+    missing = cv2.dilate((~cloth).astype(np.uint8), _square(3, outfit))
+    near = cv2.dilate(whole.astype(np.uint8), _square(5, outfit))
     image = cv2.inpaint(outfit.image, missing & near, 3, cv2.INPAINT_TELEA)
     return WornTop(outfit.key, image, soft_mask(whole), _anchors(outfit))
+
+
+def _square(size: int, outfit: Outfit) -> np.ndarray:
+    side = odd(size, outfit.scale)
+    return np.ones((side, side), np.uint8)
 
 
 def _mirrored(top: WornTop) -> WornTop:
@@ -98,8 +104,9 @@ def put_over(
     height, width = outfit.region.shape
     own = _anchors(outfit).astype(np.float64)
     spread = np.sqrt(np.square(own - own.mean(0)).mean())
-    spline = RBFInterpolator(own, top.anchors, smoothing=STIFF * spread, kernel="thin_plate_spline")
-    step = 4
+    stiff = STIFF * outfit.scale * spread
+    spline = RBFInterpolator(own, top.anchors, smoothing=stiff, kernel="thin_plate_spline")
+    step = round(4 * outfit.scale)
     y, x = np.mgrid[: height // step, : width // step]
     centre = (step - 1) / 2
     grid = np.stack([x, y], 2) * float(step) + centre
@@ -113,7 +120,7 @@ def put_over(
         return None
     skin = outfit.parsing == Parsing.SKIN
     bare = skin & arm_band(outfit, 0.93, 0.2)
-    if bare.sum() > 60 and alpha[bare].mean() < MIN_COVER:
+    if bare.sum() > 60 * outfit.scale**2 and alpha[bare].mean() < MIN_COVER:
         return None
     alpha = alpha * (1 - soft_mask(_in_front(outfit)))
     cloth = cv2.remap(top.image, at[..., 0], at[..., 1], cv2.INTER_LINEAR,

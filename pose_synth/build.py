@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from dmvton.errors import UsageError
 from pose_synth import split
 from pose_synth.ccp import ClothingCoParsing
 from pose_synth.drawn import draw_garments
@@ -62,6 +63,9 @@ class BuildConfig:
     wide: bool = False
     """Also people turned further aside, with a bag before the top or in wide coats; product D
     only."""
+    scale: float = 1.0
+    """Of the canvases, 336x256 for people at 1; 2 is for training at 512x384. Other than at 1 only
+    products C, D and P are drawn: pass `--framing 0`."""
     framing: float = 0.18
     """Share of pose-only samples (whole photos and pictures without a person)."""
     rendered: float = 0.0
@@ -76,11 +80,12 @@ class Banks:
     """Persons and garments of one part of the split, with the reasons of all rejects."""
 
     def __init__(self, data: Path, part: str, learned: bool = False, parsed: bool = False,
-                 wide: bool = False):  # fmt: skip
+                 wide: bool = False, scale: float = 1.0):  # fmt: skip
         """Loads the banks; takes under a minute with the committed keypoints and outlines.
 
         `learned` adds the garments whose landmarks a network found, `parsed` the people whose
-        parsing a network found, `wide` those who pass `WIDE_GATES`.
+        parsing a network found, `wide` those who pass `WIDE_GATES`. `scale` is that of the
+        canvases.
         """
         use_one_core()
         self.source, self.poses = ClothingCoParsing(data / "ccp"), PoseBank.load()
@@ -91,11 +96,11 @@ class Banks:
         for found in load_persons(self.source, self.poses, self.keys, parsings=parsings,
                                   wide=WIDE_GATES if wide else None):  # fmt: skip
             if isinstance(found, Person):
-                self.outfits.append(outfit_of(found))
+                self.outfits.append(outfit_of(found, scale))
             else:
                 self.rejects[found[0]] = found[1]
         self.paths = _of_part(garment_paths(data / "clothing/train", EVERY_CLASS), part)
-        self.garments, rejected = _tops(self.paths, learned)
+        self.garments, rejected = _tops(self.paths, learned, scale)
         self.rejects |= rejected
 
     def summary(self) -> dict:
@@ -136,11 +141,16 @@ def _of_part(paths: list[Path], part: str) -> list[Path]:
 def build(cfg: BuildConfig) -> Path:
     """Writes the shards and returns the manifest's path."""
     use_one_core()
+    if cfg.scale != 1 and (cfg.preset or cfg.framing or cfg.rendered or cfg.overlay):
+        raise UsageError(
+            f"scale is {cfg.scale:g}; whole photos and rendered pictures are drawn at 1 only: pass "
+            "--framing 0, and no --rendered, --overlay or --preset"
+        )
     if cfg.preset == "tiny":
         return _build_tiny(cfg)
     if cfg.layout == "tryon":
         return _build_paired(cfg)
-    banks = Banks(cfg.data, cfg.part, cfg.learned, cfg.parsed, cfg.wide)
+    banks = Banks(cfg.data, cfg.part, cfg.learned, cfg.parsed, cfg.wide, cfg.scale)
     print(banks.summary())
     tryon = Generator(banks.outfits, banks.garments, cfg.recipe)
     framing = FramingGenerator(banks.source, banks.poses, banks.keys, banks.garments, banks.paths)
@@ -159,8 +169,9 @@ def build(cfg: BuildConfig) -> Path:
 
     note = {"part": cfg.part, "banks": banks.summary(), "rejects": banks.rejects,
             "recipe": asdict(cfg.recipe), "framing": cfg.framing, "learned": cfg.learned,
-            "parsed": cfg.parsed, "wide": cfg.wide, "people": asdict(cfg.people),
-            "rendered": cfg.rendered, "overlay": cfg.overlay}  # fmt: skip
+            "parsed": cfg.parsed, "wide": cfg.wide, "scale": cfg.scale,
+            "people": asdict(cfg.people), "rendered": cfg.rendered,
+            "overlay": cfg.overlay}  # fmt: skip
     return write(ShardPlan(cfg.out, cfg.samples or 9000, cfg.seed), draw, note)
 
 
@@ -180,7 +191,7 @@ def _build_tiny(cfg: BuildConfig) -> Path:
 def _build_paired(cfg: BuildConfig) -> Path:
     """Shards from a try-on dataset's own pairs."""
     source = TryOnSet(cfg.data, cfg.part)
-    banks = load_pairs(source)
+    banks = load_pairs(source, scale=cfg.scale)
     note = {"part": cfg.part, "layout": source.layout.name, "recipe": asdict(cfg.recipe),
             "banks": {"persons": len(banks.outfits), "garments": len(banks.garments)},
             "rejects": banks.rejects}  # fmt: skip

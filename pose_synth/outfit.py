@@ -7,7 +7,7 @@ import numpy as np
 
 from dmvton.parsing import Parsing
 from pose_synth.labels import hidden_by
-from pose_synth.persons import Person
+from pose_synth.persons import Person, odd, scale_of
 from pose_synth.pose import NETWORK_KEYPOINTS
 from pose_synth.strips import StripMesh
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, WornMesh, torso_frame, worn_mesh
@@ -32,6 +32,11 @@ class Outfit:
     def mesh(self) -> StripMesh:
         """The worn mesh."""
         return self.worn.mesh
+
+    @property
+    def scale(self) -> float:
+        """Of the canvas; lengths in pixels go with it, areas with its square."""
+        return scale_of(self.region)
 
     @property
     def sleeve(self) -> float:
@@ -69,7 +74,7 @@ def _refit(outfit: Outfit, image, region, bare=None) -> Outfit:
     hidden = hidden_by(outfit.parsing) & ~region
     if bare is not None:
         hidden &= ~bare
-    worn = worn_mesh(outfit.points[:, :2], region, hidden)
+    worn = worn_mesh(outfit.points[:, :2], region, hidden, 2.0 * outfit.scale)
     return replace(outfit, image=image, region=region, worn=worn)
 
 
@@ -126,7 +131,8 @@ def add_sleeves(outfit: Outfit, reach: float) -> Outfit:
     """Extends the top over bare arms down to `reach`; skin there gets the top's brightness."""
     skin = outfit.parsing == Parsing.SKIN
     arm = (skin & arm_band(outfit, reach, 0.22)).astype(np.uint8)
-    grown = cv2.dilate(arm, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))) > 0
+    size = odd(5, outfit.scale)
+    grown = cv2.dilate(arm, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))) > 0
     free = np.isin(outfit.parsing, (Parsing.BACKGROUND, Parsing.SKIN)) | outfit.region
     added = grown & free & arm_band(outfit, reach, 0.26) & ~outfit.region
     if not added.any() or not outfit.region.any():
@@ -147,14 +153,14 @@ def add_sleeves(outfit: Outfit, reach: float) -> Outfit:
 def skin_colour(outfit: Outfit) -> np.ndarray | None:
     """Median skin colour (3,) of the picture, None where too little is seen."""
     skin = outfit.parsing == Parsing.SKIN
-    return np.median(outfit.image[skin], axis=0) if skin.sum() > 40 else None
+    return np.median(outfit.image[skin], axis=0) if skin.sum() > 40 * outfit.scale**2 else None
 
 
 def _skin_paint(outfit: Outfit, where: np.ndarray) -> np.ndarray:
     """Picture with skin colour painted over `where`, lit by the smoothed old brightness."""
     colour = skin_colour(outfit)
     light = cv2.cvtColor(outfit.image, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    light = cv2.GaussianBlur(light, (0, 0), 1.5)
+    light = cv2.GaussianBlur(light, (0, 0), 1.5 * outfit.scale)
     level = np.median(light[where])
     shade = np.clip((light + 20) / (level + 20), 0.7, 1.2) ** 0.6
     return np.clip(colour * shade[..., None], 0, 255)
@@ -165,7 +171,8 @@ def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     keep = arm_band(outfit, reach, 0.5)
     whole = arm_band(outfit, 1.4, 0.5)  # wide cuffs hang past the wrist
     cut = outfit.region & whole & ~keep & ~torso_area(outfit)
-    solid = cv2.dilate((outfit.region | (outfit.parsing > 0)).astype(np.uint8), np.ones((3, 3)))
+    near = np.ones((odd(3, outfit.scale), odd(3, outfit.scale)))
+    solid = cv2.dilate((outfit.region | (outfit.parsing > 0)).astype(np.uint8), near)
     return _bared(outfit, cut, cut & arm_band(outfit, 1.02, 0.17), cut & (solid > 0))
 
 
@@ -198,7 +205,7 @@ def _bared(
 
     The background goes on from what lies around, but not from where it is `unknown`.
     """
-    if skin_colour(outfit) is None or skin.sum() < 60:
+    if skin_colour(outfit) is None or skin.sum() < 60 * outfit.scale**2:
         return outfit
     beside = cut & ~skin
     image = outfit.image.copy()
@@ -255,7 +262,7 @@ def raise_hem(outfit: Outfit, depth: float, curve: float = 0.0) -> Outfit:
     cut = outfit.region & (down > depth + curve * np.minimum((across / 0.35) ** 2, 1))
     if outfit.sleeve > 0.12:  # a sleeve may hang lower than the hem
         cut &= ~arm_band(outfit, min(1.1, outfit.sleeve + 0.1), 0.26)
-    if (cut & (down > depth + 0.15)).sum() < 100:
+    if (cut & (down > depth + 0.15)).sum() < 100 * outfit.scale**2:
         return outfit
     parsing = outfit.parsing.copy()
     parsing[cut] = Parsing.LOWER
@@ -274,7 +281,7 @@ def change_neckline(outfit: Outfit, amount: float) -> Outfit:
     ) / frame.length
     if amount > 0:
         cut = outfit.region & (down < amount - (across / (0.22 + 0.2 * amount)) ** 2 * amount)
-        if skin_colour(outfit) is None or cut.sum() < 30:
+        if skin_colour(outfit) is None or cut.sum() < 30 * outfit.scale**2:
             return outfit
         alpha = cv2.GaussianBlur(cut.astype(np.float32), (0, 0), 0.8)[..., None]
         image = outfit.image * (1 - alpha) + _skin_paint(outfit, cut) * alpha

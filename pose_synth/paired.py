@@ -32,12 +32,13 @@ class PairedBanks:
     rejects: dict[str, str]
 
 
-def load_pairs(source: TryOnSet, limit: int | None = None) -> PairedBanks:
+def load_pairs(source: TryOnSet, limit: int | None = None, scale: float = 1.0) -> PairedBanks:
     """Reads the set; faults of single pairs become rejects with a reason.
 
     Args:
         source: the dataset.
         limit: so many pairs at most, the first by name.
+        scale: of the canvases.
 
     Raises:
         SourceError: nobody in it can be used.
@@ -48,11 +49,11 @@ def load_pairs(source: TryOnSet, limit: int | None = None) -> PairedBanks:
     for key in keys:
         if not source.has_parsing(key):
             banks.rejects[key] = "no labels or no keypoints"
-    for found in load_persons(source, source, keys, 1.0, PersonGates(max_shoulder_ratio=1.1)):
+    for found in load_persons(source, source, keys, scale, PersonGates(max_shoulder_ratio=1.1)):
         if not isinstance(found, Person):
             banks.rejects[found[0]] = found[1]
             continue
-        banks.outfits.append(outfit_of(found))
+        banks.outfits.append(outfit_of(found, scale))
         try:
             photo, mask, path = source.garment(found.key)
         except SourceError as error:
@@ -60,7 +61,7 @@ def load_pairs(source: TryOnSet, limit: int | None = None) -> PairedBanks:
             continue
         mask = grabcut_mask(photo) if mask is None else mask
         name = f"{source.layout.name}/{path.stem}"
-        shop = garment_of(photo, mask, name, 1.0, GATES)
+        shop = garment_of(photo, mask, name, scale, GATES)
         if isinstance(shop, str):
             banks.rejects[f"garment of {found.key}"] = shop
         else:

@@ -24,6 +24,16 @@ CROP_HEIGHT = 2.35  # in torso lengths
 CROP_TOP = 0.78  # above the shoulders, in torso lengths
 
 
+def scale_of(canvas: np.ndarray) -> float:
+    """How many pixels of a person's canvas (H, W, ...) make one of a canvas of scale 1."""
+    return canvas.shape[0] / CANVAS[1]
+
+
+def odd(size: int, scale: float) -> int:
+    """An odd kernel size of scale 1 at another scale, odd again."""
+    return 2 * round(size // 2 * scale) + 1
+
+
 @dataclass(frozen=True)
 class PersonGates:
     """What a photo must show to be used as a labelled person."""

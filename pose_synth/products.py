@@ -13,11 +13,12 @@ from pose_synth.garments import CANVAS as GARMENT_CANVAS
 from pose_synth.garments import Garment, extend_colours
 from pose_synth.labels import TOPS
 from pose_synth.outfit import Outfit
+from pose_synth.persons import odd, scale_of
 from pose_synth.strips import StripMesh, dense_map, fill_nearest
 
 
 class Sample(NamedTuple):
-    """One training sample on canvases of scale 1; all pictures uint8 BGR."""
+    """One training sample; all pictures uint8 BGR, in sizes of canvases of scale 1."""
 
     person: np.ndarray  # (336, 256, 3) input
     person_mask: np.ndarray  # (336, 256) uint8, the input's top, 255 inside
@@ -59,16 +60,17 @@ def shading(image: np.ndarray, layers: list[np.ndarray], strength: float = 1.0) 
     not come out as a shadow. Prints would pass for shading: the more texture, the smoother and
     weaker.
     """
+    scale = scale_of(image)
     light = np.log(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.float32) + 12)
     out = np.zeros_like(light)
     for layer in layers:
         weight = layer.astype(np.float32)
-        if weight.sum() < 30:
+        if weight.sum() < 30 * scale**2:
             continue
         median = np.median(light[layer])
-        texture = float(np.std((light - _masked_blur(light, weight, 2))[layer]))
-        fine = _masked_blur(light, weight, 0.7 + 25 * min(texture, 0.2))
-        base = 0.5 * _masked_blur(light, weight, 16) + 0.5 * median
+        texture = float(np.std((light - _masked_blur(light, weight, 2 * scale))[layer]))
+        fine = _masked_blur(light, weight, scale * (0.7 + 25 * min(texture, 0.2)))
+        base = 0.5 * _masked_blur(light, weight, 16 * scale) + 0.5 * median
         gain = np.clip(1.15 - 4 * texture, 0.2, 1.0) * strength
         out += weight * gain * np.clip(fine - base, -0.7, 0.35)
     return np.exp(cv2.GaussianBlur(out, (0, 0), 0.5))[..., None]
@@ -80,7 +82,7 @@ def dress(outfit: Outfit, garment: Garment, light: np.ndarray) -> Dressed:
     field = fill_nearest(dense_map(outfit.mesh, garment.mesh, size))
     if np.isnan(field).any():
         raise ValueError(f"{outfit.key}: the mesh of the worn top lies outside the picture")
-    field = cv2.GaussianBlur(field, (0, 0), 0.8)
+    field = cv2.GaussianBlur(field, (0, 0), 0.8 * outfit.scale)
     worn = cv2.remap(garment.extended, field[..., 0], field[..., 1], cv2.INTER_LINEAR,
                      borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     alpha = soft_mask(outfit.region)
@@ -100,13 +102,14 @@ class Flat(NamedTuple):
 
 def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
     """Lays the person's own top on a shop garment's mesh; hidden parts are mirrored in."""
-    size = (GARMENT_CANVAS[1], GARMENT_CANVAS[0])
+    size = (round(GARMENT_CANVAS[1] * outfit.scale), round(GARMENT_CANVAS[0] * outfit.scale))
+    rim = odd(3, outfit.scale)
     order = "left right torso"
     field = dense_map(layout, outfit.mesh, size, order)
     inside = ~np.isnan(field[..., 0])
     at = np.nan_to_num(field, nan=-9)
     image = cv2.remap(outfit.image, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
-    core = cv2.erode(outfit.region.astype(np.uint8), np.ones((3, 3), np.uint8))
+    core = _core(outfit)
     seen = cv2.remap(core, at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=0) > 0
     seen &= inside
     image, seen = _mirror_fill(image, seen, inside, outfit, layout)
@@ -114,10 +117,17 @@ def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
     share = float(hole.sum() / max(1, inside.sum()))
     if hole.any():
         image = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    image = extend_colours(image, inside, inset=3)
-    mask = soft_mask(cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3))))
+    image = extend_colours(image, inside, inset=rim)
+    smooth = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((rim, rim)))
+    mask = soft_mask(smooth)
     flow = dense_map(outfit.mesh, layout, outfit.image.shape[:2])
     return Flat(image, mask, flow, share)
+
+
+def _core(outfit: Outfit) -> np.ndarray:
+    """(H, W) uint8: the region without its rim, whose colours are mixtures."""
+    rim = odd(3, outfit.scale)
+    return cv2.erode(outfit.region.astype(np.uint8), np.ones((rim, rim), np.uint8))
 
 
 def _mirror_fill(image, seen, inside, outfit: Outfit, layout: StripMesh):
@@ -130,7 +140,7 @@ def _mirror_fill(image, seen, inside, outfit: Outfit, layout: StripMesh):
     size = image.shape[:2]
     at = np.nan_to_num(dense_map(layout, swap, size, "left right torso"), nan=-9)
     mirrored = cv2.remap(outfit.image, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
-    core = cv2.erode(outfit.region.astype(np.uint8), np.ones((3, 3), np.uint8))
+    core = _core(outfit)
     ok = cv2.remap(core, at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=0) > 0
     use = inside & ~seen & ok
     image = image.copy()

@@ -142,11 +142,11 @@ class _Arm:
         return d / (np.linalg.norm(d) + 1e-6)
 
 
-def _sleeve_end(mask, occluder, arm: _Arm, length: float) -> float:
+def _sleeve_end(mask, occluder, arm: _Arm, length: float, step: float) -> float:
     """Arc length at which the sleeve ends; hidden stretches do not end it."""
     end, misses = 0.0, 0
     window = np.linspace(-0.06, 0.06, 5) * length
-    for s in np.arange(0.15 * arm.upper, arm.total * 1.05, 2.0):
+    for s in np.arange(0.15 * arm.upper, arm.total * 1.05, step):
         t = arm.tangent(s)
         at = arm.at(s) + np.outer(window, (-t[1], t[0]))
         if _sample(mask, at).mean() > 0.5:
@@ -183,13 +183,16 @@ def _sleeve(mask, arm: _Arm, frame: TorsoFrame, end: float, torso: np.ndarray, s
     return grid * (1 - blend) + seam * blend
 
 
-def worn_mesh(points: np.ndarray, mask: np.ndarray, occluder: np.ndarray) -> WornMesh:
+def worn_mesh(
+    points: np.ndarray, mask: np.ndarray, occluder: np.ndarray, step: float = 2.0
+) -> WornMesh:
     """Fits the strip mesh to a worn top.
 
     Args:
         points: (33, 2) keypoints in pixels.
         mask: (H, W) bool, the top.
         occluder: (H, W) bool, what may lie in front of it (hair, hands, bags).
+        step: pixels along an arm from one look to the next; a sleeve has ended after six without.
     """
     frame = torso_frame(points)
     hem = hem_depth(mask, frame)
@@ -197,7 +200,7 @@ def worn_mesh(points: np.ndarray, mask: np.ndarray, occluder: np.ndarray) -> Wor
     sleeves, covered = [], []
     for side, sign in ((RIGHT_SIDE, -1), (LEFT_SIDE, 1)):
         arm = _Arm(points, side)
-        end = _sleeve_end(mask, occluder, arm, frame.length)
+        end = _sleeve_end(mask, occluder, arm, frame.length, step)
         covered.append(end / arm.total)
         bare = end < 0.12 * arm.upper
         sleeves.append(None if bare else _sleeve(mask, arm, frame, end, torso, sign))

@@ -145,10 +145,10 @@ def test_without_chances_only_framing_is_left(raw):
 
 def test_half_size_canvas_gives_the_same_view(tmp_path, raw):
     """Pictures halved while they are decoded: same framing, same flow, same keypoints."""
-    half = ShardReader(write_shards(tmp_path), reduce=2)[1]
+    half = ShardReader(write_shards(tmp_path), rows=128)[1]
     for seed in range(6):
         one = view(raw, seed, size=(128, 96))
-        two = view(half, seed, size=(128, 96), canvas_rows=128)
+        two = view(half, seed, size=(128, 96))
         where = inside(one) & inside(two)
         # The garment's box is read off masks of different sizes: its framing may differ by a pixel.
         assert np.abs(one["flow"] - two["flow"])[where].max() < 0.03
