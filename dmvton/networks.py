@@ -75,8 +75,11 @@ def start_from(model: nn.Module, name: str, folder: Path) -> None:
     try:
         tensors = load_file(folder / "model.safetensors")
         same = name in json.loads((folder / "config.json").read_text())
+        own = model.state_dict()
+        # The level at twice the size is added to students that were trained without.
+        added = [k for k in own if k.startswith("generator.fine.") and k not in tensors]
+        tensors |= {k: own[k] for k in added}
         if not same:
-            own = model.state_dict()
             tensors = {k: v for k, v in tensors.items() if k in own and own[k].shape == v.shape}
             if not tensors:
                 raise RuntimeError("no tensor has a name and shape of this network")

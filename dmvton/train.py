@@ -36,6 +36,7 @@ from dmvton.parallel import average_gradients, with_whole_batch_norm
 from dmvton.student.config import StudentConfig
 from dmvton.student.encoders import GarmentCode
 from dmvton.student.generator import TryOnOutput
+from dmvton.student.model import Student
 from dmvton.teacher.model import TeacherConfig
 from dmvton.teacher.sight import sight_of
 from dmvton.train_log import TrainLog
@@ -56,6 +57,9 @@ class TrainConfig:
     network: Literal["student", "teacher"] = "student"
     init: Path | None = None
     """Checkpoint folder to start from; a teacher may start from a student and takes what fits."""
+    only: Literal["all", "fine"] = "all"
+    """What is trained: everything, or the level at twice the size alone (`--student.fine`), for
+    which all else stays as it is, to the statistics of its batch norms."""
     size: tuple[int, int] = (256, 192)
     """Height and width."""
     batch_size: int = 8
@@ -111,6 +115,11 @@ class Trainer:
         if self.engine.num_processes > 1:
             with_whole_batch_norm(self.model)
         self.model.to(self.engine.device)
+        self.alone: nn.Module | None = None  # the one part that is trained, where it is one
+        if cfg.only == "fine":
+            assert isinstance(self.model, Student) and self.model.generator.fine
+            self.model.requires_grad_(False)
+            self.alone = self.model.generator.fine.requires_grad_(True)
         self.ema = {k: v.clone() for k, v in self.model.state_dict().items()}
         self.loss = StudentLoss(cfg.losses).to(self.engine.device)
         self.tutor = Tutor(cfg.distil, self.engine.device) if cfg.distil.teacher else None
@@ -128,6 +137,12 @@ class Trainer:
             return model
         assert self.tutor is not None
         return Grafted(model, self.tutor.teacher, self.grafted)
+
+    def _to_training(self) -> None:
+        self.wrapped.train()
+        if self.alone is not None:
+            self.model.eval()
+            self.alone.train()
 
     def _look(self, model: nn.Module, batch: Batch) -> tuple[TryOnOutput, GarmentCode]:
         if self.grafted is None:
@@ -273,7 +288,7 @@ class Trainer:
                             worker_init_fn=_deaf)  # fmt: skip
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "stop", True))
-        self.wrapped.train()
+        self._to_training()
         saved = started = time.monotonic()
         before = self.seconds
         bar = tqdm(total=cfg.steps, initial=self.step, unit="step", mininterval=5,
@@ -313,12 +328,18 @@ def _chance(seed: int, step: int) -> float:
 # generator asks of the warp is part of the lesson. The full stage adds detail.
 _WARP: dict = dict(size=(128, 96), batch_size=16, lr=1.5e-3, steps=20000)
 _FULL: dict = dict(size=(256, 192), batch_size=8, lr=4e-4, steps=20000)
+# Starts from a trained student of half the size: `--init`.
+_FINE: dict = dict(
+    size=(512, 384), batch_size=16, lr=1e-3, steps=2000, only="fine",
+    student=StudentConfig(fine=16, pretrained=False),
+)  # fmt: skip
 # What sets a stage apart from the defaults of `TrainConfig`.
 STAGES: dict[str, dict] = {
     "teacher.warp": dict(network="teacher", **_WARP),
     "teacher.full": dict(network="teacher", **_FULL),
     "student.warp": _WARP,
     "student.full": _FULL,
+    "student.fine": _FINE,
 }
 
 
@@ -341,8 +362,15 @@ def check(cfg: TrainConfig, resume: bool) -> None:
         raise UsageError(
             f"distil.half is {cfg.distil.half}; expected a student to train, and --distil.teacher"
         )
-    if any(side % 16 or side < 16 for side in cfg.size):
-        raise UsageError(f"size is {cfg.size}; expected height and width as multiples of 16")
+    if cfg.only == "fine" and (cfg.network != "student" or not cfg.student.fine):
+        raise UsageError(
+            "only is fine, of a network without it; expected a student and --student.fine 16"
+        )
+    multiple = 32 if cfg.student.fine else 16
+    if any(side % multiple or side < multiple for side in cfg.size):
+        raise UsageError(
+            f"size is {cfg.size}; expected height and width as multiples of {multiple}"
+        )
 
 
 def train(cfg: TrainConfig, resume: bool = False) -> None:
@@ -372,7 +400,9 @@ def main(argv: list[str] | None = None, config: type[TrainConfig] = TrainConfig)
     parser.add_argument("--resume", type=bool, default=False)
     parser.add_class_arguments(config)
     stage = parser.parse_args(argv, defaults=True).stage
-    parser.set_defaults(STAGES[stage])
+    parser.set_defaults(
+        {k: asdict(v) if isinstance(v, StudentConfig) else v for k, v in STAGES[stage].items()}
+    )
     args = parser.parse_args(argv)
     values = parser.instantiate_classes(args)
     cfg = config(**{k: v for k, v in values.as_dict().items() if k in known})

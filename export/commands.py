@@ -10,7 +10,7 @@ from export import float8
 from export.eightbit import Gate, Plan, make_eight_bit
 from export.files import staged, write_json
 from export.folder import write_pair
-from export.pair import OPSET, Form, build_pair, export_pair, load_student
+from export.pair import OPSET, Form, build_pair, export_pair, load_student, usual_size
 
 _CHECKPOINT = ("config.json", "model.safetensors")
 
@@ -18,7 +18,7 @@ _CHECKPOINT = ("config.json", "model.safetensors")
 def onnx(
     checkpoint: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     precision: Literal["fp32", "fp16"] = "fp32",
     batch: Literal["static", "dynamic"] = "static",
 ) -> None:
@@ -27,11 +27,12 @@ def onnx(
     Args:
         checkpoint: folder with config.json and model.safetensors.
         out: folder for garment.onnx, frame.onnx and manifest.json.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         precision: of weights and arithmetic; inputs and outputs are fp32.
         batch: one picture at a time, as the runtime reads, or any number.
     """
     student, digest = load_student(checkpoint), checkpoint_hash(checkpoint)
+    size = size or usual_size(student)
     form = Form(precision, batch)
     manifest = export_pair(student, size, out, pair_name(size, precision), form, digest)
     for file in _CHECKPOINT:
@@ -45,7 +46,7 @@ def int8(
     checkpoint: Path,
     calibration: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     samples: int = 128,
     tolerance: float = 0.02,
 ) -> None:
@@ -55,7 +56,7 @@ def int8(
         checkpoint: folder with config.json and model.safetensors.
         calibration: folder of shards, of `dmvton synth build`.
         out: folder for the pair, its manifest and precision.json, which lists every layer.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         samples: how many to read; half of them calibrate, the other half judge (64 or more judge
             steadily).
         tolerance: how much worse than fp32 the figures may be; layers go back to fp32 until they
@@ -68,7 +69,7 @@ def fp8(
     checkpoint: Path,
     calibration: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     samples: int = 128,
     tolerance: float = 0.02,
 ) -> None:
@@ -78,7 +79,7 @@ def fp8(
         checkpoint: folder with config.json and model.safetensors.
         calibration: folder of shards, of `dmvton synth build`.
         out: folder for the pair, its manifest and precision.json, which lists every layer.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         samples: how many to read; half of them calibrate, the other half judge (64 or more judge
             steadily).
         tolerance: how much worse than fp32 the figures may be; layers go back to fp32 until they
@@ -88,7 +89,7 @@ def fp8(
 
 
 def _eight_bit(
-    checkpoint: Path, calibration: Path, out: Path, size: tuple[int, int], plan: Plan
+    checkpoint: Path, calibration: Path, out: Path, size: tuple[int, int] | None, plan: Plan
 ) -> None:
     if plan.samples < 2 or not plan.gate.tolerance >= 0:
         raise UsageError(
@@ -96,6 +97,7 @@ def _eight_bit(
             "samples and a tolerance from 0 on"
         )
     student, digest = load_student(checkpoint), checkpoint_hash(checkpoint)
+    size = size or usual_size(student)
     with staged(out) as scratch:
         pair = build_pair(student, size, Form(), float8.OPSET if plan.kind == "fp8" else OPSET)
         made = make_eight_bit(pair.models, calibration, size, plan)

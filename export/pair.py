@@ -82,13 +82,13 @@ class GarmentGraph(nn.Module):
 
     def __init__(self, student: Student):
         super().__init__()
-        self.encoder = student.garment
+        self.student = student
 
     def forward(self, garment: Tensor) -> tuple[Tensor, ...]:
         """Picture (N, 3, H, W) in [0, 1] -> GARMENT_OUTPUTS."""
-        code = self.encoder(garment)
+        code = self.student.encode(garment)
         features = (code.feat4, code.feat8, code.feat16, code.key)
-        return code.mask, *features, self.encoder.is_top(code).sigmoid()
+        return code.mask, *features, self.student.garment.is_top(code).sigmoid()
 
 
 class FrameGraph(nn.Module):
@@ -116,6 +116,11 @@ GRAPHS: dict[str, tuple[Callable[[Student], nn.Module], tuple[str, ...], tuple[s
 def load_student(folder: Path) -> Student:
     """The student of a checkpoint folder, in eval mode."""
     return load_network("student", folder)
+
+
+def usual_size(student: Student) -> tuple[int, int]:
+    """Height and width that a student is trained at: of its crop, as the runtime gives it."""
+    return (512, 384) if student.cfg.fine else (256, 192)
 
 
 def export_pair(
@@ -166,8 +171,11 @@ def build_pair(student: Student, size: tuple[int, int], form: Form, opset: int =
         CheckpointError: they disagree by more than TOLERANCE.
         UsageError: the size does not fit the network.
     """
-    if any(side % 16 or side < 32 for side in size):
-        raise UsageError(f"size {size[0]}x{size[1]}: expected multiples of 16 from 32 on")
+    step = 32 if student.cfg.fine else 16
+    if any(side % step or side < 2 * step for side in size):
+        raise UsageError(
+            f"size {size[0]}x{size[1]}: expected multiples of {step} from {2 * step} on"
+        )
     student.eval()
     batches = (1,) if form.batch == "static" else (2, 1)
     probes = {n: [] for n in GRAPHS}

@@ -21,7 +21,7 @@ from dmvton.errors import OutputError, UsageError
 from export.commands import checkpoint_hash, pair_name
 from export.files import staged
 from export.folder import stamp
-from export.pair import Form, Probe, build_pair, load_student, make_probes
+from export.pair import Form, Probe, build_pair, load_student, make_probes, usual_size
 
 VERSION = "1"  # of each model, in Triton's counting
 _TYPES = {TensorProto.FLOAT: "TYPE_FP32", TensorProto.FLOAT16: "TYPE_FP16"}
@@ -59,7 +59,7 @@ class Serving:
 def triton(
     checkpoint: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     precision: Literal["fp32", "fp16"] = "fp32",
     device: Literal["cpu", "gpu"] = "cpu",
     max_batch: int = 8,
@@ -74,7 +74,7 @@ def triton(
     Args:
         checkpoint: folder with config.json and model.safetensors.
         out: folder for the repository; models of the same names in it are replaced.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         precision: of weights and arithmetic; inputs and outputs are fp32.
         device: where Triton runs the graphs.
         max_batch: most pictures in one run.
@@ -86,6 +86,7 @@ def triton(
     """
     serving = Serving(device, max_batch, instances, threads, delay_us, queue, patience_us)
     student, digest = load_student(checkpoint), checkpoint_hash(checkpoint)
+    size = size or usual_size(student)
     form = Form(precision, "dynamic")
     with staged(out) as scratch:
         pair = build_pair(student, size, form)

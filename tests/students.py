@@ -15,10 +15,10 @@ SMALL = (64, 48)
 TINY = StudentConfig(width=16, thin=8, decoder=(16, 16, 12, 8, 8), tokens=1, pretrained=False)
 
 
-def tiny_student() -> Student:
+def tiny_student(sizes: StudentConfig = TINY) -> Student:
     """Random weights; flows move and batch norms scale, as after training."""
     torch.manual_seed(0)
-    student = Student(TINY)
+    student = Student(sizes)
     for refiner in student.warper.refiners:
         torch.nn.init.normal_(refiner.head.weight, 0, 0.05)
     for name, value in student.named_buffers():

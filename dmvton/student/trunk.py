@@ -98,10 +98,14 @@ class Trunk(nn.Module):
         for part in (self.stem, *self.stages[:frozen_stages]) if frozen_stages else ():
             part.requires_grad_(False)
 
+    def detail(self, image: Tensor) -> Tensor:
+        """Picture (N, 3, H, W) in [0, 1] -> its stride-2 features alone."""
+        x = F.relu6(self.stem((image - 0.498) / 0.502))  # Lite0 was trained on (x - 127) / 128
+        return self.stages[0](x)
+
     def forward(self, image: Tensor) -> Features:
         """Picture (N, 3, H, W) in [0, 1] -> `Features`."""
-        x = F.relu6(self.stem((image - 0.498) / 0.502))  # Lite0 was trained on (x - 127) / 128
-        s2 = self.stages[0](x)
+        s2 = self.detail(image)
         s4 = self.stages[1](s2)
         s8 = self.stages[2](s4)
         s16 = self.stages[4](self.stages[3](s8))

@@ -8,6 +8,7 @@ from export.mobile.package import convert, references
 from export.mobile.samples import samples
 from export.mobile.target import Options, Precision, Sampling, check, require
 from export.mobile.targets import target_of
+from export.pair import load_student, usual_size
 
 PICTURES = 3  # pairs that a conversion is compared on
 
@@ -16,7 +17,7 @@ def run(
     name: str,
     checkpoint: Path,
     out: Path,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     data: Path | None,
     options: Options,
 ) -> None:
@@ -28,6 +29,7 @@ def run(
     target = target_of(name)
     check(target, options)
     require(target)  # before the work begins
+    size = size or usual_size(load_student(checkpoint))
     pictures = samples(size, PICTURES, data)
     with TemporaryDirectory() as scratch:
         graphs = student_graphs(checkpoint, size, Path(scratch))
@@ -45,7 +47,7 @@ def run(
 def ncnn(
     checkpoint: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     data: Path | None = None,
     precision: Precision = "fp32",
 ) -> None:
@@ -54,7 +56,7 @@ def ncnn(
     Args:
         checkpoint: folder with config.json and model.safetensors.
         out: folder for the files and their manifest.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         data: folder of shards to compare on; drawn pictures by default.
         precision: type of the stored weights.
     """
@@ -64,7 +66,7 @@ def ncnn(
 def litert(
     checkpoint: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     data: Path | None = None,
     sampling: Sampling = "gather",
 ) -> None:
@@ -73,7 +75,7 @@ def litert(
     Args:
         checkpoint: folder with config.json and model.safetensors.
         out: folder for the files and their manifest.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         data: folder of shards to compare on; drawn pictures by default.
         sampling: four gathers of rows for GridSample, or the converter's own form.
     """
@@ -83,7 +85,7 @@ def litert(
 def executorch(
     checkpoint: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     data: Path | None = None,
     sampling: Sampling = "native",
 ) -> None:
@@ -92,7 +94,7 @@ def executorch(
     Args:
         checkpoint: folder with config.json and model.safetensors.
         out: folder for the files and their manifest.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         data: folder of shards to compare on; drawn pictures by default.
         sampling: ExecuTorch's own GridSample, or four gathers of rows.
     """
@@ -102,7 +104,7 @@ def executorch(
 def coreml(
     checkpoint: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     data: Path | None = None,
     precision: Precision = "fp16",
     sampling: Sampling = "native",
@@ -112,7 +114,7 @@ def coreml(
     Args:
         checkpoint: folder with config.json and model.safetensors.
         out: folder for the files and their manifest.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         data: folder of shards to compare on; drawn pictures by default.
         precision: type of weights and arithmetic.
         sampling: Core ML's own resampling, or four gathers of rows.
@@ -123,7 +125,7 @@ def coreml(
 def web(
     checkpoint: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     data: Path | None = None,
 ) -> None:
     """Exports a checkpoint for ONNX Runtime Web (browsers).
@@ -131,7 +133,7 @@ def web(
     Args:
         checkpoint: folder with config.json and model.safetensors.
         out: folder for the files and their manifest.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         data: folder of shards to compare on; drawn pictures by default.
     """
     run("web", checkpoint, out, size, data, Options())
@@ -140,7 +142,7 @@ def web(
 def openvino(
     checkpoint: Path,
     out: Path,
-    size: tuple[int, int] = (256, 192),
+    size: tuple[int, int] | None = None,
     data: Path | None = None,
     precision: Precision = "fp32",
 ) -> None:
@@ -149,7 +151,7 @@ def openvino(
     Args:
         checkpoint: folder with config.json and model.safetensors.
         out: folder for the files and their manifest.
-        size: height and width, multiples of 16.
+        size: height and width, multiples of 16; those of its training if not given.
         data: folder of shards to compare on; drawn pictures by default.
         precision: type of the stored weights.
     """

@@ -12,6 +12,8 @@ SIZES = ((256, 192), (512, 384), (128, 96))
 class ModelContract:
     """Tests of the tiny network that `build` makes."""
 
+    small: tuple[int, int] = (64, 48)  # the least work
+
     def build(self) -> nn.Module:
         """A new tiny network."""
         raise NotImplementedError
@@ -58,7 +60,7 @@ class ModelContract:
     def test_all_that_is_trained_gets_a_gradient_and_nothing_else(self):
         torch.manual_seed(0)
         model = self.build().train()
-        self.loss(model, self.inputs((64, 48), 2)).backward()
+        self.loss(model, self.inputs(self.small, 2)).backward()
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
                 assert parameter.grad is None, f"{name} is frozen"
@@ -72,7 +74,7 @@ class ModelContract:
         torch.manual_seed(0)
         model = self.build().train()
         before = {n: p.detach().clone() for n, p in model.named_parameters()}
-        self.loss(model, self.inputs((64, 48), 2)).backward()
+        self.loss(model, self.inputs(self.small, 2)).backward()
         trained = [p for p in model.parameters() if p.requires_grad]
         torch.optim.SGD(trained, 0.1).step()
         frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
@@ -89,6 +91,6 @@ class ModelContract:
         wanted, found = model.state_dict(), again.state_dict()
         assert wanted.keys() == found.keys()
         assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-        inputs = self.inputs((64, 48))
+        inputs = self.inputs(self.small)
         out, out_again = self.outputs(model, inputs), self.outputs(again, inputs)
         assert all(torch.equal(out_again[name], out[name]) for name in out)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -55,7 +57,7 @@ class TestStudent(ModelContract):
     def test_cached_garment_gives_the_same_picture(self, model):
         first, garment = self.inputs((128, 96))
         second = first.flip(3)
-        code = model.garment(garment)
+        code = model.encode(garment)
         for person in (first, second, first):
             wanted, _ = model(person, garment)
             found = model.frame(person, garment, code)
@@ -63,7 +65,7 @@ class TestStudent(ModelContract):
             assert torch.equal(found.flow, wanted.flow)
 
     def test_alpha_and_light_learn_nothing_from_the_picture(self, model):
-        out, _ = model.train()(*self.inputs((64, 48), 2))
+        out, _ = model.train()(*self.inputs(self.small, 2))
         weights = list(model.generator.out.parameters())
         of_picture = torch.autograd.grad(out.image.sum(), weights, retain_graph=True)
         for logit, own in ((3, out.alpha), (5, out.gain)):
@@ -101,6 +103,43 @@ class TestStudent(ModelContract):
         with torch.no_grad():
             difference = model(person, garment)[0].image - model(person, 1 - garment)[0].image
         assert difference.abs().max() > 1e-3
+
+
+class TestFineStudent(TestStudent):
+    """With a level at twice the size; all else sees pictures of half the size."""
+
+    small = (128, 96)
+
+    def build(self):
+        student = Student(replace(TINY, fine=6))
+        torch.nn.init.normal_(student.generator.fine.out.weight, 0, 0.05)  # it starts from zeros
+        return student
+
+    def shapes(self, size, count):
+        height, width = size[0] // 2, size[1] // 2
+        half = super().shapes((height, width), count)
+        full = ("image", "flow", "alpha", "beta", "rendered", "gain", "warped", "garment mask")
+        whole = super().shapes(size, count)
+        return half | {name: whole[name] for name in (*full, "parsing")}
+
+    @torch.no_grad()
+    def test_new_level_changes_nothing(self):
+        """Until it is trained, a student answers as the one of half the size that it came from."""
+        torch.manual_seed(0)
+        fine = Student(replace(TINY, fine=6)).eval()
+        core = Student(TINY).eval()
+        torch.nn.init.zeros_(fine.generator.fine.out.weight)
+        state = fine.state_dict()
+        core.load_state_dict({k: state[k] for k in core.state_dict()})
+        person, garment = (F.interpolate(x, scale_factor=2.0) for x in self.inputs((128, 96)))
+        code = fine.encode(garment)
+        out = fine.frame(person, garment, code)
+        known = core.garment(F.avg_pool2d(garment, 2))._replace(mask=F.avg_pool2d(code.mask, 2))
+        wanted = core.frame(F.avg_pool2d(person, 2), F.avg_pool2d(garment, 2), known)
+        for name in ("alpha", "beta", "gain"):  # equal before the last sigmoid or exponential
+            found, truth = (getattr(o, name) for o in (out, wanted))
+            torch.testing.assert_close(F.avg_pool2d(found, 2), truth, rtol=0.02, atol=0.02)
+        torch.testing.assert_close(out.flow, upsample(wanted.flows[-1], 8).clamp(-1, 1))
 
 
 def test_default_network_keeps_its_budget():

@@ -218,6 +218,36 @@ def test_starts_from_given_weights_or_says_why_not(tmp_path, shards):
         Trainer(config(tmp_path / "run", shards, init=tmp_path / "nowhere"))
 
 
+def test_level_at_twice_the_size_is_added_and_trained_alone(tmp_path, shards):
+    """What came from the smaller student stays to the bit, statistics of batch norms included."""
+    torch.manual_seed(9)
+    given = Student(TINY)
+    save_model(tmp_path, given, {"student": {}})
+    fine = replace(TINY, fine=4)
+    cfg = config(tmp_path / "run", shards, init=tmp_path, student=fine, only="fine", steps=3,
+                 size=(128, 96), val=[shards], val_every=2)  # fmt: skip
+    trainer = Trainer(cfg)
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    trainer.run()
+    saved = load_file(cfg.out / "ema" / "model.safetensors")
+    assert all(torch.equal(saved[k], v) for k, v in given.state_dict().items())
+    added = saved.keys() - given.state_dict().keys()
+    assert all(k.startswith("generator.fine.") for k in added)
+    moved = {k for k in added if not torch.equal(saved[k], before[k])}
+    assert moved == added, added - moved
+    assert trainer.resume() and trainer.step == 3
+    loaded = load_student(cfg.out / "ema")
+    assert loaded.cfg.fine == 4
+
+
+def test_level_at_twice_the_size_needs_one(tmp_path, shards):
+    with pytest.raises(UsageError, match="only is fine"):
+        train(config(tmp_path / "run", shards, only="fine"))
+    with pytest.raises(UsageError, match="multiples of 32"):
+        train(config(tmp_path / "run", shards, student=replace(TINY, fine=4)))
+    assert not (tmp_path / "run").exists()
+
+
 def test_loss_falls_on_a_batch_seen_again_and_again(tmp_path, shards):
     trainer = Trainer(config(tmp_path, shards, warmup=1, steps=1000, lr=3e-3))
     trainer.model.train()

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from export.pair import (
     Probe,
     export_pair,
     load_student,
+    usual_size,
 )
 from tests import fake_pair
 from tests.students import TINY, save_tiny, tiny_student
@@ -109,6 +111,25 @@ def test_graphs_have_the_interface_of_the_runtime(exported):
     assert layers.rendered.shape == (*SIZE, 3) and layers.alpha.shape == SIZE
     assert layers.flow.shape == (*SIZE, 2) and np.abs(layers.flow).max() <= 1
     assert layers.keypoints.shape == (13, 3) and 0 <= layers.presence <= 1
+
+
+def test_a_student_with_a_finer_level_takes_pictures_of_twice_the_size(tmp_path):
+    torch.manual_seed(1)
+    student = tiny_student(replace(TINY, fine=6))
+    torch.nn.init.normal_(student.generator.fine.out.weight, 0, 0.05)
+    assert usual_size(student) == (512, 384) and usual_size(tiny_student()) == (256, 192)
+    with pytest.raises(UsageError, match="multiples of 32 from 64 on"):
+        export_pair(student, (144, 112), tmp_path, "fine")
+    export_pair(student, SIZE, tmp_path, "fine")
+    found = differences(student, tmp_path, SIZE)
+    assert {name: error for name, error in found.items() if not error < TOLERANCE} == {}
+    network = NetworkPair(tmp_path, threads=1)
+    person, garment = example("person", SIZE), example("garment", SIZE)
+    features = network.encode_garment(garment)
+    assert features["garment_mask"].shape == (1, 1, *SIZE)
+    assert features["garment_feat16"].shape[2:] == (SIZE[0] // 32, SIZE[1] // 32)
+    layers = network.run(person, garment, features)
+    assert layers.alpha.shape == SIZE and layers.flow.shape == (*SIZE, 2)
 
 
 def test_graphs_need_no_custom_operator_and_keep_the_opset(exported):
