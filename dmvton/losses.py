@@ -12,9 +12,13 @@ from torch import Tensor, nn
 from dmvton.batch import Batch
 from dmvton.flow import warp
 from dmvton.parallel import mean_of_processes, processes
+from dmvton.parsing import Parsing
 from dmvton.student.encoders import GarmentCode
 from dmvton.student.generator import TryOnOutput
 from dmvton.student.trunk import Trunk
+
+# What lies before a garment, or is skin that none covers.
+FRONT = (Parsing.SKIN, Parsing.HAIR, Parsing.HEADWEAR, Parsing.BAG, Parsing.ACCESSORY)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ class LossWeights:
     """Cross-entropy of alpha with the new garment's mask."""
     rest: float = 0.4
     """Keeps pixels outside both garments as they are; renders what the old garment leaves bare."""
+    front: float = 0.0
+    """Keeps hands, hair, bags and jewellery, up to where they touch a garment: `rest` leaves out
+    what is near one, and in the whole picture they are too few pixels to matter."""
     mask: float = 0.5
     """Cross-entropy of the garment photo's mask."""
     parsing: float = 0.15
@@ -181,6 +188,9 @@ class StudentLoss(nn.Module):
         bare = (batch.person_mask > 0.9) & (dilate(batch.target_mask, 1) < 0.1)
         change = out.alpha + (1 - out.alpha) * out.beta
         bare = bare.float() * valid
+        front = torch.isin(batch.parsing, batch.parsing.new_tensor(FRONT))[:, None].float()
+        front = F.interpolate(front, size=change.shape[2:], mode="nearest")
+        front = front * (batch.person_mask < 0.1) * (batch.target_mask < 0.1)
         mask = F.binary_cross_entropy(
             code.mask.clamp(1e-4, 1 - 1e-4), batch.garment_mask, reduction="none"
         )
@@ -188,6 +198,7 @@ class StudentLoss(nn.Module):
         return {
             "alpha": masked_mean(alpha, valid.expand_as(alpha)),
             "rest": masked_mean(change, kept * valid) + masked_mean(1 - out.beta, bare),
+            "front": masked_mean(change, front * valid),
             "mask": masked_mean(mask, valid.expand_as(mask)),
             "parsing": masked_mean(parsing, valid.expand_as(parsing)),
         }

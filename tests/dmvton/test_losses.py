@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from dmvton.flow import warp
 from dmvton.losses import LossWeights, StudentLoss
+from dmvton.parsing import Parsing
 from dmvton.student.config import StudentConfig
 from dmvton.student.encoders import GarmentCode, Pose
 from dmvton.student.generator import TryOnOutput
@@ -88,6 +89,7 @@ WRONG = {
     "light": lambda o, c: (o._replace(gain=0.7 * o.gain), c),
     "alpha": lambda o, c: (o._replace(alpha=1 - o.alpha), c),
     "rest": lambda o, c: (o._replace(beta=1 - o.beta), c),
+    "front": lambda o, c: (o._replace(beta=1 - o.beta), c),
     "mask": lambda o, c: (o, c._replace(mask=1 - c.mask)),
     "parsing": lambda o, c: (o._replace(parsing=-o.parsing), c),
     "keypoints": lambda o, c: (wrong_pose(o, xy=o.pose.xy + 0.2), c),
@@ -120,6 +122,20 @@ def test_error_outside_both_garments_is_in_no_regional_term(loss, batch):
     terms = loss(out._replace(image=image), code, batch)
     assert terms["image"] > 0.02
     assert terms["region"] == 0
+
+
+def test_a_hand_beside_a_garment_is_kept(loss, batch):
+    """What lies in front may touch a garment: there `rest` says nothing."""
+    batch.parsing[:] = Parsing.BACKGROUND
+    out, code = perfect(batch)
+    touching = (F.max_pool2d(batch.target_mask, 5, 1, 2) - batch.target_mask).clamp(min=0)
+    touching *= batch.person_mask < 0.1
+    covered = out._replace(alpha=out.alpha + touching)
+    wall = loss(covered, code, batch)
+    assert wall["front"] == 0 and wall["rest"] < 4e-3 and touching.sum() > 10
+    batch.parsing[:] = Parsing.SKIN
+    assert loss(covered, code, batch)["front"] > 0.02
+    assert loss(out, code, batch)["front"] < 4e-3
 
 
 def test_offset_of_the_flow_leaves_its_shape(loss, batch):
