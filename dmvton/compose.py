@@ -76,7 +76,7 @@ def composite(
         alpha = with_hem(alpha, layers.flow, garment.torso, edges.hem)
     change = alpha + (1 - alpha) * layers.beta
     inside = distance(change, edges)
-    within = distance(alpha / np.maximum(change, 1e-3), edges)
+    within = distance(alpha / np.maximum(change, 1e-3), edges, change)
     region = _changed_region(inside > -edges.width / 2, box, frame.shape)
     if region.width == 0 or region.height == 0:
         return out
@@ -98,12 +98,15 @@ def composite(
     return out
 
 
-def distance(chance: np.ndarray, edges: Edges = EDGES) -> np.ndarray:
+def distance(
+    chance: np.ndarray, edges: Edges = EDGES, weight: np.ndarray | None = None
+) -> np.ndarray:
     """Pixels from the line where a chance passes a half, positive where it is larger.
 
     Args:
         chance: (h, w) float32 in [0, 1].
         edges: how far, and how smooth.
+        weight: (h, w) float32 in [0, 1], where the chance means something; everywhere by default.
 
     Returns:
         (h, w) float32.
@@ -111,8 +114,15 @@ def distance(chance: np.ndarray, edges: Edges = EDGES) -> np.ndarray:
     dy, dx = np.gradient(chance)
     away = (chance - np.float32(0.5)) / np.maximum(cv2.magnitude(dx, dy), np.float32(edges.flat))
     away = np.clip(away, -edges.reach, edges.reach)
-    size = 2 * round(2 * edges.round) + 1
-    return cv2.GaussianBlur(away, (size, size), edges.round, borderType=cv2.BORDER_REPLICATE)
+    if weight is None:
+        return _blurred(away, edges.round)
+    weight = weight + np.float32(1e-3)
+    return _blurred(away * weight, edges.round) / _blurred(weight, edges.round)
+
+
+def _blurred(field: np.ndarray, sigma: float) -> np.ndarray:
+    size = 2 * round(2 * sigma) + 1
+    return cv2.GaussianBlur(field, (size, size), sigma, borderType=cv2.BORDER_REPLICATE)
 
 
 def _blend(

@@ -76,7 +76,8 @@ def naive(frame, box, given, picture, edges):
     """
     out = frame.astype(float)
     changes = given.alpha + (1 - given.alpha) * given.beta
-    changed, worn = (distance(c, edges) for c in (changes, given.alpha / changes.clip(1e-3)))
+    changed = distance(changes, edges)
+    worn = distance(given.alpha / changes.clip(1e-3), edges, changes)
     height, width = frame.shape[:2]
     for row in _without_outermost(box.y, box.bottom, height):
         for column in _without_outermost(box.x, box.right, width):
@@ -204,6 +205,17 @@ def test_no_archipelago_where_the_network_is_in_two_minds():
     assert (distance(sea, PLAIN) < 0).all()
     sea[20:30, 20:30] = 0.9
     assert distance(sea, PLAIN)[25, 25] > 1
+
+
+def test_no_rim_of_rendered_pixels_about_a_garment():
+    """Beside it alpha and beta are both next to nothing, and their ratio is chance."""
+    alpha = np.zeros(SIZE, np.float32)
+    alpha[16:48, 12:36] = 1
+    frame = np.full((256, 192, 3), 100, np.uint8)
+    white = a_garment(np.full((64, 48, 3), 255, np.uint8))
+    given = layers(alpha=alpha, beta=np.full(SIZE, 1e-3, np.float32))  # rendered is black
+    out = composite(frame, Box(0, 0, 192, 256), given, white, PLAIN)
+    assert out.min() == 100 and out.max() == 255
 
 
 def test_change_fades_at_crop_sides_inside_the_frame_only():

@@ -31,7 +31,8 @@ export function composite(frame, box, answer, garment) {
   const alpha = withHem(answer, garment.torso), { beta } = answer;
   const change = alpha.map((a, i) => a + (1 - a) * beta[i]);
   const share = alpha.map((a, i) => a / Math.max(change[i], 1e-3));
-  const [changed, worn] = [change, share].map((c) => distance(c, answer.height, answer.width));
+  const size = [answer.height, answer.width];
+  const changed = distance(change, ...size), worn = distance(share, ...size, change);
   const layers = { ...answer, changed, worn };
   const region = changedRegion(layers, box, frame);
   if (region.width <= 0 || region.height <= 0) return;
@@ -52,8 +53,12 @@ export function composite(frame, box, answer, garment) {
   }
 }
 
-/** Network pixels from the line where a chance (h, w) passes a half, positive where it is larger. */
-function distance(chance, height, width) {
+/**
+ * Network pixels from the line where a chance (h, w) passes a half, positive where it is larger.
+ *
+ * @param weight where the chance means something; everywhere without it
+ */
+function distance(chance, height, width, weight = null) {
   const away = new Float32Array(chance.length);
   for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
     const left = x > 0 ? 1 : 0, right = x < width - 1 ? 1 : 0;
@@ -63,7 +68,11 @@ function distance(chance, height, width) {
     const pixels = (chance[i] - 0.5) / Math.max(Math.hypot(dx, dy), EDGES.flat);
     away[i] = clamp(pixels, -EDGES.reach, EDGES.reach);
   }
-  return blurred(away, height, width, 1, EDGES.round, Math.round(2 * EDGES.round), replicated);
+  const smooth = (field) =>
+    blurred(field, height, width, 1, EDGES.round, Math.round(2 * EDGES.round), replicated);
+  if (weight === null) return smooth(away);
+  const trust = weight.map((w) => w + 1e-3), total = smooth(trust);
+  return smooth(away.map((a, i) => a * trust[i])).map((a, i) => a / total[i]);
 }
 
 /** Mix one row of the region. */
