@@ -348,8 +348,9 @@ def check(cfg: TrainConfig, resume: bool) -> None:
 
     Raises:
         UsageError: the folder already holds a run and `resume` was not asked for, or the size does
-            not suit the network, the processes can't share the batch evenly, or half a student
-            is to be trained without a teacher for the other half.
+            not suit the network, the processes can't share the batch evenly, half a student is to
+            be trained without a teacher for the other half, or the level at twice the size without
+            a student to add it to.
     """
     if not resume and list(cfg.out.glob("state-*")):
         raise UsageError(f"{cfg.out} holds a run already; pass --resume true or another --out")
@@ -362,10 +363,13 @@ def check(cfg: TrainConfig, resume: bool) -> None:
         raise UsageError(
             f"distil.half is {cfg.distil.half}; expected a student to train, and --distil.teacher"
         )
-    if cfg.only == "fine" and (cfg.network != "student" or not cfg.student.fine):
+    if cfg.only == "fine" and (cfg.network != "student" or not cfg.student.fine or not cfg.init):
         raise UsageError(
-            "only is fine, of a network without it; expected a student and --student.fine 16"
+            "only is fine; expected a student with --student.fine 16, and --init, the trained "
+            "student of half the size that it is added to"
         )
+    if cfg.network == "teacher" and cfg.teacher.fine:
+        raise UsageError(f"teacher.fine is {cfg.teacher.fine}; expected 0: only students have it")
     multiple = 32 if cfg.student.fine else 16
     if any(side % multiple or side < multiple for side in cfg.size):
         raise UsageError(

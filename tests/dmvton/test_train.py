@@ -241,10 +241,14 @@ def test_level_at_twice_the_size_is_added_and_trained_alone(tmp_path, shards):
 
 
 def test_level_at_twice_the_size_needs_one(tmp_path, shards):
-    with pytest.raises(UsageError, match="only is fine"):
-        train(config(tmp_path / "run", shards, only="fine"))
+    fine = replace(TINY, fine=4)
+    for missing in ({}, {"student": fine}, {"init": tmp_path}):
+        with pytest.raises(UsageError, match="only is fine.*--init"):
+            train(config(tmp_path / "run", shards, only="fine", **missing))
+    with pytest.raises(UsageError, match="teacher.fine is 4; expected 0"):
+        train(config(tmp_path / "run", shards, network="teacher", teacher=TeacherConfig(fine=4)))
     with pytest.raises(UsageError, match="multiples of 32"):
-        train(config(tmp_path / "run", shards, student=replace(TINY, fine=4)))
+        train(config(tmp_path / "run", shards, student=fine))
     assert not (tmp_path / "run").exists()
 
 
@@ -286,7 +290,7 @@ def test_trunk_learns_more_slowly(tmp_path, shards):
 
 def test_stages_are_data_for_the_one_configuration(tmp_path, shards):
     for changes in STAGES.values():
-        check(config(tmp_path, shards, **changes), resume=False)
+        check(config(tmp_path, shards, init=tmp_path, **changes), resume=False)
 
 
 def test_psnr_counts_the_region_of_try_on_samples_only():
