@@ -17,8 +17,9 @@ from dmvton.student.encoders import GarmentCode
 from dmvton.student.generator import TryOnOutput
 from dmvton.student.trunk import Trunk
 
-# What lies before a garment, or is skin that none covers.
-FRONT = (Parsing.SKIN, Parsing.HAIR, Parsing.HEADWEAR, Parsing.BAG, Parsing.ACCESSORY)
+# What lies before a garment, or is skin that none covers. Not accessories: among them are belts,
+# and a student that was to keep those left pieces of them on longer garments.
+FRONT = (Parsing.SKIN, Parsing.HAIR, Parsing.HEADWEAR, Parsing.BAG)
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class LossWeights:
     rest: float = 0.4
     """Keeps pixels outside both garments as they are; renders what the old garment leaves bare."""
     front: float = 0.0
-    """Keeps hands, hair, bags and jewellery, up to where they touch a garment: `rest` leaves out
-    what is near one, and in the whole picture they are too few pixels to matter."""
+    """Keeps hands, hair and bags, up to where they touch a garment: `rest` leaves out what is near
+    one, and in the whole picture they are too few pixels to matter."""
     mask: float = 0.5
     """Cross-entropy of the garment photo's mask."""
     parsing: float = 0.15
