@@ -59,20 +59,26 @@ export function composite(frame, box, answer, garment) {
  * @param weight where the chance means something; everywhere without it
  */
 function distance(chance, height, width, weight = null) {
-  const away = new Float32Array(chance.length);
-  for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
-    const left = x > 0 ? 1 : 0, right = x < width - 1 ? 1 : 0;
-    const up = y > 0 ? width : 0, down = y < height - 1 ? width : 0;
-    const dx = (chance[i + right] - chance[i - left]) / (left + right);
-    const dy = (chance[i + down] - chance[i - up]) / ((up + down) / width);
-    const pixels = (chance[i] - 0.5) / Math.max(Math.hypot(dx, dy), EDGES.flat);
-    away[i] = clamp(pixels, -EDGES.reach, EDGES.reach);
-  }
+  const [dx, dy] = slopes(chance, height, width);
+  const away = chance.map((c, i) => clamp((c - 0.5) / Math.max(Math.hypot(dx[i], dy[i]), EDGES.flat),
+    -EDGES.reach, EDGES.reach));
   const smooth = (field) =>
     blurred(field, height, width, 1, EDGES.round, Math.round(2 * EDGES.round), replicated);
   if (weight === null) return smooth(away);
   const trust = weight.map((w) => w + 1e-3), total = smooth(trust);
   return smooth(away.map((a, i) => a * trust[i])).map((a, i) => a / total[i]);
+}
+
+/** Changes of a field (h, w) from pixel to pixel, along x and along y. */
+function slopes(field, height, width) {
+  const dx = new Float32Array(field.length), dy = new Float32Array(field.length);
+  for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
+    const left = x > 0 ? 1 : 0, right = x < width - 1 ? 1 : 0;
+    const up = y > 0 ? 1 : 0, down = y < height - 1 ? 1 : 0;
+    dx[i] = (field[i + right] - field[i - left]) / (left + right);
+    dy[i] = (field[i + down * width] - field[i - up * width]) / (up + down);
+  }
+  return [dx, dy];
 }
 
 /** Mix one row of the region. */
@@ -147,16 +153,11 @@ function widened(maps, box, region, layers, first, last) {
 /** How many pixels of the garment photo one pixel of the result steps over: the median. */
 function samplingDensity(layers, box, garmentBox) {
   const { flow, alpha, height, width } = layers, plane = height * width, areas = [];
-  const scale = [garmentBox.width / 2, garmentBox.height / 2];
-  for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
-    if (alpha[i] <= 0.5) continue;
-    const left = x > 0 ? 1 : 0, right = x < width - 1 ? 1 : 0;
-    const up = y > 0 ? width : 0, down = y < height - 1 ? width : 0;
-    const slope = (c, back, ahead, steps) =>
-      (flow[c * plane + i + ahead] - flow[c * plane + i - back]) * scale[c] / steps;
-    const xx = slope(0, left, right, left + right), yx = slope(1, left, right, left + right);
-    const rows = (up + down) / width;
-    areas.push(Math.abs(xx * slope(1, up, down, rows) - yx * slope(0, up, down, rows)));
+  const [xx, xy] = slopes(flow.slice(0, plane), height, width);
+  const [yx, yy] = slopes(flow.slice(plane), height, width);
+  const scale = garmentBox.width * garmentBox.height / 4; // of the flow's units, in pixels
+  for (let i = 0; i < plane; i++) {
+    if (alpha[i] > 0.5) areas.push(scale * Math.abs(xx[i] * yy[i] - yx[i] * xy[i]));
   }
   if (areas.length === 0) return 1;
   const native = (box.width / width) * (box.height / height); // result pixels a network pixel
