@@ -28,14 +28,19 @@ class RawSample(NamedTuple):
     kind: str
 
     @property
-    def crop_rows(self) -> float:
+    def crop_rows(self) -> int:
         """Height of the hips-up crop in the canvas."""
         return _crop_rows(self.garment)
 
+    @property
+    def crop(self) -> tuple[int, int]:
+        """Height and width of the hips-up crop; it lies in the middle of the canvas."""
+        return self.crop_rows, self.crop_rows * 3 // 4
 
-def _crop_rows(garment: np.ndarray) -> float:
+
+def _crop_rows(garment: np.ndarray) -> int:
     """The crop's height by the garment's canvas, which has the same scale."""
-    return CROP_ROWS * garment.shape[0] / GARMENT_ROWS
+    return round(CROP_ROWS * garment.shape[0] / GARMENT_ROWS)
 
 
 def _picture(data: bytes, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
@@ -73,7 +78,7 @@ class ShardReader:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def _stored_rows(self) -> float:
+    def _stored_rows(self) -> int:
         path, members = self.entries[0]
         return _crop_rows(_picture(self._read(path, members["garment_mask.png"])))
 

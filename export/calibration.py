@@ -64,8 +64,7 @@ def framed(raw: RawSample, size: tuple[int, int], white: bool) -> Sample:
         size: (height, width).
         white: whether the garment lies on white or on its photo's own background.
     """
-    rows = round(raw.crop_rows)
-    cut = partial(_crop, crop=(rows, rows * 3 // 4), size=size)
+    cut = partial(_crop, crop=raw.crop, size=size)
     region = np.maximum(cut(raw.person_mask), cut(raw.target_mask)) > 127
     photo = _on_white(raw) if white else raw.garment
     pictures = (cut(raw.person), _garment(photo, raw.garment_mask, size))

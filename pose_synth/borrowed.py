@@ -13,7 +13,7 @@ from scipy.interpolate import RBFInterpolator
 from dmvton.parsing import Parsing
 from pose_synth.labels import TOPS
 from pose_synth.outfit import LONG_SLEEVE, Outfit, arm_band, below_shoulders, torso_area
-from pose_synth.persons import odd
+from pose_synth.persons import square
 from pose_synth.products import soft_mask
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, torso_frame
 
@@ -56,18 +56,13 @@ def _anchors(outfit: Outfit) -> np.ndarray:
 def _top(outfit: Outfit) -> WornTop:
     """Cut out, with what hair, bags and straps hide filled in."""
     cloth = np.isin(outfit.parsing, TOPS)
-    closed = cv2.morphologyEx(cloth.astype(np.uint8), cv2.MORPH_CLOSE, _square(9, outfit))
+    closed = cv2.morphologyEx(cloth.astype(np.uint8), cv2.MORPH_CLOSE, square(9, outfit.scale))
     hides = np.isin(outfit.parsing, (Parsing.HAIR, Parsing.BAG, Parsing.ACCESSORY))
     whole = cloth | (hides & ((closed > 0) | torso_area(outfit)))
-    missing = cv2.dilate((~cloth).astype(np.uint8), _square(3, outfit))
-    near = cv2.dilate(whole.astype(np.uint8), _square(5, outfit))
+    missing = cv2.dilate((~cloth).astype(np.uint8), square(3, outfit.scale))
+    near = cv2.dilate(whole.astype(np.uint8), square(5, outfit.scale))
     image = cv2.inpaint(outfit.image, missing & near, 3, cv2.INPAINT_TELEA)
     return WornTop(outfit.key, image, soft_mask(whole), _anchors(outfit))
-
-
-def _square(size: int, outfit: Outfit) -> np.ndarray:
-    side = odd(size, outfit.scale)
-    return np.ones((side, side), np.uint8)
 
 
 def _mirrored(top: WornTop) -> WornTop:

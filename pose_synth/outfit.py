@@ -7,7 +7,7 @@ import numpy as np
 
 from dmvton.parsing import Parsing
 from pose_synth.labels import hidden_by
-from pose_synth.persons import Person, odd, scale_of
+from pose_synth.persons import Person, odd, scale_of, square
 from pose_synth.pose import NETWORK_KEYPOINTS
 from pose_synth.strips import StripMesh
 from pose_synth.worn import LEFT_SIDE, RIGHT_SIDE, WornMesh, torso_frame, worn_mesh
@@ -171,8 +171,8 @@ def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     keep = arm_band(outfit, reach, 0.5)
     whole = arm_band(outfit, 1.4, 0.5)  # wide cuffs hang past the wrist
     cut = outfit.region & whole & ~keep & ~torso_area(outfit)
-    near = np.ones((odd(3, outfit.scale), odd(3, outfit.scale)))
-    solid = cv2.dilate((outfit.region | (outfit.parsing > 0)).astype(np.uint8), near)
+    body = (outfit.region | (outfit.parsing > 0)).astype(np.uint8)
+    solid = cv2.dilate(body, square(3, outfit.scale))
     return _bared(outfit, cut, cut & arm_band(outfit, 1.02, 0.17), cut & (solid > 0))
 
 

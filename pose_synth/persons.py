@@ -34,6 +34,12 @@ def odd(size: int, scale: float) -> int:
     return 2 * round(size // 2 * scale) + 1
 
 
+def square(size: int, scale: float) -> np.ndarray:
+    """A square kernel of ones, of an odd size of scale 1 at another scale."""
+    side = odd(size, scale)
+    return np.ones((side, side), np.uint8)
+
+
 @dataclass(frozen=True)
 class PersonGates:
     """What a photo must show to be used as a labelled person."""

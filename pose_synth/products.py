@@ -13,7 +13,7 @@ from pose_synth.garments import CANVAS as GARMENT_CANVAS
 from pose_synth.garments import Garment, extend_colours
 from pose_synth.labels import TOPS
 from pose_synth.outfit import Outfit
-from pose_synth.persons import odd, scale_of
+from pose_synth.persons import odd, scale_of, square
 from pose_synth.strips import StripMesh, dense_map, fill_nearest
 
 
@@ -103,7 +103,6 @@ class Flat(NamedTuple):
 def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
     """Lays the person's own top on a shop garment's mesh; hidden parts are mirrored in."""
     size = (round(GARMENT_CANVAS[1] * outfit.scale), round(GARMENT_CANVAS[0] * outfit.scale))
-    rim = odd(3, outfit.scale)
     order = "left right torso"
     field = dense_map(layout, outfit.mesh, size, order)
     inside = ~np.isnan(field[..., 0])
@@ -117,8 +116,8 @@ def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
     share = float(hole.sum() / max(1, inside.sum()))
     if hole.any():
         image = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    image = extend_colours(image, inside, inset=rim)
-    smooth = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, np.ones((rim, rim)))
+    image = extend_colours(image, inside, inset=odd(3, outfit.scale))
+    smooth = cv2.morphologyEx(inside.astype(np.uint8), cv2.MORPH_OPEN, square(3, outfit.scale))
     mask = soft_mask(smooth)
     flow = dense_map(outfit.mesh, layout, outfit.image.shape[:2])
     return Flat(image, mask, flow, share)
@@ -126,8 +125,7 @@ def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
 
 def _core(outfit: Outfit) -> np.ndarray:
     """(H, W) uint8: the region without its rim, whose colours are mixtures."""
-    rim = odd(3, outfit.scale)
-    return cv2.erode(outfit.region.astype(np.uint8), np.ones((rim, rim), np.uint8))
+    return cv2.erode(outfit.region.astype(np.uint8), square(3, outfit.scale))
 
 
 def _mirror_fill(image, seen, inside, outfit: Outfit, layout: StripMesh):

@@ -47,8 +47,7 @@ class View(NamedTuple):
 
 def view(pair: Pair) -> View:
     """The crop that the runtime would choose, and the garment on white."""
-    raw = pair.raw
-    size = round(raw.crop_rows), round(0.75 * raw.crop_rows)
+    raw, size = pair.raw, pair.raw.crop
     points = raw.keypoints.copy()
     points[:, 0] -= (raw.person.shape[1] - size[1]) // 2
     points[:, 1] -= (raw.person.shape[0] - size[0]) // 2
