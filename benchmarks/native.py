@@ -19,7 +19,7 @@ from benchmarks.evaluation import paired, protocol
 from benchmarks.evaluation.contenders import Contender, Student
 from benchmarks.evaluation.metrics import psnr
 from benchmarks.evaluation.rows import Row, figures
-from benchmarks.evaluation.statistics import Figure, bootstrap
+from benchmarks.evaluation.statistics import Figure
 from pose_synth.build import Banks
 
 SCALE = 2.0
@@ -62,12 +62,12 @@ def measure(contenders: list[Contender], pairs: list[protocol.Pair]) -> dict[str
 
 
 def differences(a: list[Row], b: list[Row]) -> dict[str, Figure]:
-    """Of the same samples, `b` less `a`, with intervals."""
-    people, both = [row.person for row in a], list(zip(a, b, strict=True))
-    return {
-        name: bootstrap([y.values[name] - x.values[name] for x, y in both], people)
-        for name in FIGURES
-    }
+    """Of the same samples, `b` less `a`, with intervals, of every measure that applies."""
+    apart = []
+    for x, y in zip(a, b, strict=True):
+        less = {name: y.values[name] - x.values[name] for name in FIGURES}
+        apart.append(Row(x.id, x.person, less))
+    return figures(apart)
 
 
 def _line(figure: Figure) -> str:
@@ -91,7 +91,7 @@ def main() -> None:
     found = {name: figures(of) for name, of in rows.items()}
     apart = {name: differences(rows[first], rows[name]) for name in others}
     print(f"{len(rows[first])} samples of {len({r.person for r in rows[first]})} people")
-    for name in FIGURES:
+    for name in (name for name in FIGURES if name in found[first]):
         print(f"{name:18}", *(f"{n} {_line(found[n][name])}" for n in rows))
         for other in others:
             print(f"{'':18} {other} less {first} {_line(apart[other][name])}")
