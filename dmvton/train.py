@@ -370,6 +370,11 @@ def check(cfg: TrainConfig, resume: bool) -> None:
         )
     if cfg.network == "teacher" and cfg.teacher.fine:
         raise UsageError(f"teacher.fine is {cfg.teacher.fine}; expected 0: only students have it")
+    if cfg.network == "student" and cfg.student.fine and cfg.distil.teacher:
+        raise UsageError(
+            f"distil.teacher is {cfg.distil.teacher} and student.fine {cfg.student.fine}; expected "
+            "one or the other: teachers are trained on pictures of half that size"
+        )
     multiple = 32 if cfg.student.fine else 16
     if any(side % multiple or side < multiple for side in cfg.size):
         raise UsageError(

@@ -14,6 +14,7 @@ from benchmarks.evaluation.contenders import Cloth, Frame, Known, Student
 from dmvton.batch import Batch
 from dmvton.compose import composite
 from dmvton.crop import Box, sample, torso_box
+from dmvton.errors import CheckpointError
 from dmvton.garment import Garment
 from dmvton.networks import NETWORKS, load_network
 from dmvton.runtime import Layers, to_tensor
@@ -30,11 +31,16 @@ class Checkpoint:
         """Loads the network; `framer` finds the garment in its photo, as for the released one.
 
         Raises:
-            CheckpointError: it is missing, damaged, or of another network.
+            CheckpointError: it is missing, damaged, of another network, or of another size.
         """
         self.kind, self.name = kind, f"{kind}-checkpoint"
         self.framer = framer
         self.network, self.model = NETWORKS[kind], load_network(kind, folder)
+        if self.model.generator.fine is not None:
+            raise CheckpointError(
+                f"{folder} is a student for pictures of twice the size; expected one of "
+                f"{SIZE[0]}x{SIZE[1]}. Export it and compare with `python -m benchmarks.native`"
+            )
 
     @torch.inference_mode()
     def look(self, batch: Batch) -> TryOnOutput:

@@ -131,6 +131,13 @@ def test_a_wrong_checkpoint_is_a_typed_error(folders):
         Checkpoint("teacher", folders["student"], None)
 
 
+def test_a_student_for_pictures_of_twice_the_size_is_refused(tmp_path):
+    config = StudentConfig(**SIZES, fine=4)
+    save_model(tmp_path, NETWORKS["student"].build(config), {"student": vars(config)})
+    with pytest.raises(CheckpointError, match="twice the size.*256x192.*benchmarks.native"):
+        Checkpoint("student", tmp_path, None)
+
+
 def test_inception_lets_in_no_file_but_the_known_one(tmp_path, monkeypatch):
     import sys
     import types

@@ -247,6 +247,9 @@ def test_level_at_twice_the_size_needs_one(tmp_path, shards):
             train(config(tmp_path / "run", shards, only="fine", **missing))
     with pytest.raises(UsageError, match="teacher.fine is 4; expected 0"):
         train(config(tmp_path / "run", shards, network="teacher", teacher=TeacherConfig(fine=4)))
+    taught = DistilConfig(teacher=tmp_path)
+    with pytest.raises(UsageError, match="expected one or the other"):
+        train(config(tmp_path / "run", shards, student=fine, distil=taught, size=(64, 64)))
     with pytest.raises(UsageError, match="multiples of 32"):
         train(config(tmp_path / "run", shards, student=fine))
     assert not (tmp_path / "run").exists()
