@@ -29,6 +29,7 @@ COMMANDS = {
     "serve": Command("app.serve", "HTTP and WebSocket server", "serve"),
     "synth": Command("pose_synth.cli", "make training data", "synth"),
     "train": Command("dmvton.train", "train the networks", "train"),
+    "mean": Command("dmvton.mean", "the mean of trained checkpoints", "train"),
     "eval": Command("benchmarks.evaluate", "measure quality on held-out data", "train"),
     "export": Command("export.cli", "export the network to other runtimes", "export"),
     "bench": Command("benchmarks.bench", "measure speed and memory"),
