@@ -1,0 +1,76 @@
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from benchmarks import hands
+from benchmarks.evaluation import paired, protocol
+from dmvton import TryOn
+from dmvton.keypoints import Keypoint as K
+from dmvton.parsing import Parsing
+from tests import fake_pair
+from tests.samples import write_shards
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    return list(protocol.pairs(write_shards(tmp_path / "d", "DD", shard_size=protocol.SHARD), 2))
+
+
+@pytest.fixture
+def fake(tmp_path):
+    (tmp_path / "pair").mkdir()
+    return fake_pair.write_pair(tmp_path / "pair", (256, 192))
+
+
+def view():
+    """A view of one seen wrist, skin everywhere, and a garment to its right."""
+    shape, points = (256, 192), np.zeros((13, 3), np.float32)
+    points[K.LEFT_WRIST] = (96, 100, 1)
+    points[K.RIGHT_WRIST] = (40, 200, 0.1)
+    right = np.zeros(shape, bool)
+    right[:, 100:] = True
+    none, picture = np.zeros(shape, bool), np.zeros((*shape, 3), np.uint8)
+    return paired.View(picture, picture, None, points, none, right, np.full(shape, Parsing.SKIN))
+
+
+def test_a_hand_is_skin_near_a_seen_wrist_that_no_garment_covers():
+    found = hands.hands(view())
+    rows, columns = np.nonzero(found)
+    assert columns.max() == 99 and columns.min() == 96 - hands.REACH
+    assert rows.min() == 100 - hands.REACH and rows.max() == 100 + hands.REACH
+    hair = view()._replace(parsing=np.full((256, 192), Parsing.HAIR))
+    assert not hands.hands(hair).any()
+    covered = view()._replace(old=np.ones((256, 192), bool))
+    assert not hands.hands(covered).any()
+
+
+@pytest.mark.parametrize(("changed", "photos"), [(0, 0.0), (1, 1.0)])
+def test_shares_of_what_changes(fake, pairs, monkeypatch, changed, photos):
+    tryon = TryOn.load(fake, 1)
+
+    def run(person, garment, features):
+        full = np.full((256, 192), changed, np.float32)
+        layers = network(person, garment, features)
+        return layers._replace(alpha=full, beta=np.zeros_like(full))
+
+    network = tryon.network.run
+    monkeypatch.setattr(tryon.network, "run", run)
+    monkeypatch.setattr(hands, "with_hem", lambda alpha, *_: alpha)
+    monkeypatch.setattr(hands, "hands", lambda seen: ~seen.old & ~seen.new)
+    found = hands.measure(tryon, pairs)
+    assert (found.pixels, found.photos, found.count) == (changed, photos, 2)
+    assert found.missing == 1 - changed
+
+
+def test_a_line_for_each_set_of_weights(fake, pairs, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(hands, "Banks", lambda *_: types.SimpleNamespace())
+    monkeypatch.setattr(protocol, "prepare", lambda *_: [])
+    monkeypatch.setattr(protocol, "pairs", lambda folder, count: pairs[:count])
+    monkeypatch.setattr(
+        sys, "argv", ["hands", str(fake), "--data", str(tmp_path), "--samples", "1"]
+    )
+    hands.main()
+    out = capsys.readouterr().out
+    assert out.startswith(f"{fake}: of hands, ") and out.count("\n") == 1
