@@ -25,7 +25,7 @@ class PersonRule:
     """From here on the first look at the whole picture needs no comparison with its parts."""
     refinements: int = 2
     """Most looks at refined crops, after the first look."""
-    settled: float = 0.05
+    settled: float = 0.06
     """A crop that would move less than this, in heights, is final."""
 
 

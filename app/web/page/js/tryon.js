@@ -15,7 +15,7 @@ export const PERSON = {
   hint: 0.2,            // least probability in a first look that is worth a closer one
   sure: 0.8,            // from here on the whole picture needs no comparison with its parts
   refinements: 2,       // most looks at refined crops, after the first
-  settled: 0.05,        // a crop that would move less than this, in heights, is final
+  settled: 0.06,        // a crop that would move less than this, in heights, is final
 };
 
 /** Run the network on one box of the frame. */
