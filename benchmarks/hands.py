@@ -14,15 +14,10 @@ import cv2
 import numpy as np
 
 from benchmarks.evaluation import paired, protocol
-from dmvton import TryOn
-from dmvton.compose import distance
-from dmvton.crop import Box, sample
-from dmvton.hem import with_hem
-from dmvton.image_io import Picture
+from benchmarks.evaluation.contenders import Student
+from dmvton.compose import distances
 from dmvton.keypoints import Keypoint as K
 from dmvton.parsing import Parsing
-from dmvton.runtime import to_tensor
-from pose_synth.build import Banks
 
 REACH = 14  # pixels about a wrist, of 256 rows, in which skin counts as a hand
 SEEN = 0.3  # visibility from which a wrist is where its keypoint says
@@ -48,24 +43,17 @@ def hands(seen: paired.View) -> np.ndarray:
     return (near > 0) & (seen.parsing == Parsing.SKIN) & ~seen.old & ~seen.new
 
 
-def measure(tryon: TryOn, pairs: Iterable[protocol.Pair]) -> Hands:
+def measure(student: Student, pairs: Iterable[protocol.Pair]) -> Hands:
     """What a student changes where it may not, and misses where it should."""
     lost = total = missed = worn = 0
     shares = []
     for pair in pairs:
         seen = paired.view(pair)
-        garment = tryon.garment(Picture(seen.cloth.rgb, None))
-        height, width = seen.old.shape
-        view = sample(seen.person, Box(0, 0, width, height), tryon.network.size)
-        layers = tryon.network.run(to_tensor(view), garment.tensor, garment.features)
-        alpha = with_hem(layers.alpha, layers.flow, garment.torso)
-        chance = alpha + (1 - alpha) * layers.beta
-        # As the composite has it, enlarged to the size of the sample.
-        maps = [
-            cv2.resize(distance(m), (width, height)) > 0
-            for m in (chance, alpha / np.maximum(chance, 1e-3))
-        ]
-        change, cloth = maps[0], maps[0] & maps[1]
+        garment = student.garment(seen.cloth)
+        size = seen.old.shape[::-1]
+        found = distances(student.layers(seen.person, garment), garment)
+        change, cloth = (cv2.resize(away, size) > 0 for away in found)
+        cloth &= change
         skin = hands(seen)
         lost, total = lost + int((change & skin).sum()), total + int(skin.sum())
         missed, worn = missed + int((seen.new & ~cloth).sum()), worn + int(seen.new.sum())
@@ -83,11 +71,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("reports/eval-cache"))
     parser.add_argument("--samples", type=int, default=300)
     args = parser.parse_args()
-    recording = protocol.load("heldout")
-    folder = args.cache / f"{recording.name}-{recording.seed}-{args.samples}"
-    protocol.prepare(recording, Banks(args.data, recording.part), folder, args.samples)
+    folder = protocol.draw(args.data, args.cache, args.samples)
     for weights in args.weights:
-        found = measure(TryOn.load(weights, 1), protocol.pairs(folder, args.samples))
+        student = Student(weights, Path(weights), 1)
+        found = measure(student, protocol.pairs(folder, args.samples))
         print(
             f"{weights}: of hands, {found.pixels:.1%} of the pixels change, and in "
             f"{found.photos:.1%} of {found.count} photos more than a quarter; "

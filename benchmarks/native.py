@@ -20,7 +20,6 @@ from benchmarks.evaluation.contenders import Contender, Student
 from benchmarks.evaluation.metrics import psnr
 from benchmarks.evaluation.rows import Row, figures
 from benchmarks.evaluation.statistics import Figure
-from pose_synth.build import Banks
 
 SCALE = 2.0
 BAND = 0.008  # half width of the band about an edge, in picture heights
@@ -38,10 +37,7 @@ def edge(new: np.ndarray) -> np.ndarray:
 
 def samples(data: Path, cache: Path, count: int) -> list[protocol.Pair]:
     """The first held-out pairs, drawn at twice the size unless they are there."""
-    recording = protocol.load("heldout")
-    folder = cache / f"native-{recording.seed}-{count}"
-    banks = Banks(data, recording.part, scale=SCALE)
-    protocol.prepare(recording, banks, folder, count)
+    folder = protocol.draw(data, cache, count, "native", SCALE)
     return list(protocol.pairs(folder, count))
 
 

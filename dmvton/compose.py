@@ -71,12 +71,7 @@ def composite(
         (H, W, 3) uint8; equal to the input, to the bit, wherever nothing changes.
     """
     out = frame.copy()
-    alpha = layers.alpha
-    if edges.hem is not None:
-        alpha = with_hem(alpha, layers.flow, garment.torso, edges.hem)
-    change = alpha + (1 - alpha) * layers.beta
-    inside = distance(change, edges)
-    within = distance(alpha / np.maximum(change, 1e-3), edges, change)
+    inside, within = distances(layers, garment, edges)
     region = _changed_region(inside > -edges.width / 2, box, frame.shape)
     if region.width == 0 or region.height == 0:
         return out
@@ -96,6 +91,27 @@ def composite(
         target = out[rows, region.x : region.right]
         target[:] = _blend(target, warped, band, fade, edges)
     return out
+
+
+def distances(
+    layers: Layers, garment: Garment, edges: Edges = EDGES
+) -> tuple[np.ndarray, np.ndarray]:
+    """Network pixels from the edge of what changes, and from that of the garment in it, inwards.
+
+    Args:
+        layers: the network's answer.
+        garment: the garment that it was asked about.
+        edges: the fading of the change.
+
+    Returns:
+        (h, w) float32 both; the second says nothing where the first is below 0.
+    """
+    alpha = layers.alpha
+    if edges.hem is not None:
+        alpha = with_hem(alpha, layers.flow, garment.torso, edges.hem)
+    change = alpha + (1 - alpha) * layers.beta
+    within = distance(alpha / np.maximum(change, 1e-3), edges, change)
+    return distance(change, edges), within
 
 
 def distance(

@@ -65,7 +65,8 @@ def mean(
             f"shares is {shares}; expected {len(checkpoints)} numbers, one a checkpoint, none "
             "below 0 and not all 0"
         )
-    kind = _kind(checkpoints[0])
+    configs = [_config(folder) for folder in checkpoints]
+    kind = next(name for name in NETWORKS if name in configs[0])
     if heads is not None and kind != "student":
         raise UsageError(f"heads is {heads}; expected none: a {kind} has no heads for photos")
     models = [load_network(kind, folder) for folder in checkpoints]
@@ -79,25 +80,25 @@ def mean(
     for model in lent:
         weights |= {k: v for k, v in model.state_dict().items() if k.startswith(HEADS)}
     models[0].load_state_dict(weights)
-    config = json.loads((checkpoints[0] / "config.json").read_text())
-    config["mean"] = {
-        "of": [json.loads((f / "config.json").read_text()).get("step") for f in checkpoints],
-        "shares": shares,
-    }
+    steps = [config.get("step") for config in configs]
+    config = configs[0] | {"mean": {"of": steps, "shares": shares}}
     out.mkdir(parents=True, exist_ok=True)
     save_model(out, models[0], config)
     print(f"{out}: the mean of {len(checkpoints)} checkpoints")
 
 
-def _kind(folder: Path) -> str:
+def _config(folder: Path) -> dict:
+    """What a checkpoint says of itself, the name of a network at least."""
     try:
         config = json.loads((folder / "config.json").read_text())
-        return next(name for name in NETWORKS if name in config)
-    except (OSError, ValueError, TypeError, StopIteration) as error:
+        if not any(name in config for name in NETWORKS):
+            raise ValueError("no network")
+    except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{folder} is not a usable checkpoint; expected config.json, which names a network "
             f"({', '.join(NETWORKS)}), and model.safetensors"
         ) from error
+    return config
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:

@@ -12,7 +12,7 @@ from dmvton.compose import composite
 from dmvton.crop import Box, letterbox, sample, torso_box
 from dmvton.garment import Garment
 from dmvton.image_io import Picture
-from dmvton.runtime import to_tensor
+from dmvton.runtime import Layers, to_tensor
 
 
 class Known(NamedTuple):
@@ -79,11 +79,15 @@ class Student:
 
     def crop(self, person: np.ndarray, cloth: Cloth, known: Known) -> np.ndarray:
         """One network run on the whole crop."""
-        network, garment = self.engine.network, self.garment(cloth)
+        garment = self.garment(cloth)
         box = Box(0, 0, person.shape[1], person.shape[0])
+        return composite(person, box, self.layers(person, garment), garment)
+
+    def layers(self, person: np.ndarray, garment: Garment) -> Layers:
+        """The network's answer to a whole crop (h, w, 3) uint8."""
+        network, box = self.engine.network, Box(0, 0, person.shape[1], person.shape[0])
         small = sample(person, box, network.size)
-        layers = network.run(to_tensor(small), garment.tensor, garment.features)
-        return composite(person, box, layers, garment)
+        return network.run(to_tensor(small), garment.tensor, garment.features)
 
     def photo(self, photo: np.ndarray, cloth: Cloth, known: Known) -> np.ndarray:
         """The whole call; nothing that is known is used."""

@@ -98,6 +98,22 @@ def prepare(recording: Recording, banks: Banks, folder: Path, count: int) -> lis
     return [described(pair) for pair in pairs(folder, count)]
 
 
+def draw(data: Path, cache: Path, count: int, kind: str = "heldout", scale: float = 1.0) -> Path:
+    """The folder of the first held-out samples, drawn unless they are there.
+
+    Args:
+        data: folder of the photos.
+        cache: keeps folders of drawn samples.
+        count: how many.
+        kind: first word of the folder's name.
+        scale: of the shards.
+    """
+    recording = load("heldout")
+    folder = cache / f"{kind}-{recording.seed}-{count}"
+    prepare(recording, Banks(data, recording.part, scale=scale), folder, count)
+    return folder
+
+
 def described(pair: Pair) -> list[Any]:
     """A sample as the protocol names it: person, garment, and five means.
 

@@ -1,12 +1,11 @@
 import sys
-import types
 
 import numpy as np
 import pytest
 
 from benchmarks import hands
 from benchmarks.evaluation import paired, protocol
-from dmvton import TryOn
+from benchmarks.evaluation.contenders import Student
 from dmvton.keypoints import Keypoint as K
 from dmvton.parsing import Parsing
 from tests import fake_pair
@@ -48,25 +47,25 @@ def test_a_hand_is_skin_near_a_seen_wrist_that_no_garment_covers():
 
 @pytest.mark.parametrize(("changed", "photos"), [(0, 0.0), (1, 1.0)])
 def test_shares_of_what_changes(fake, pairs, monkeypatch, changed, photos):
-    tryon = TryOn.load(fake, 1)
+    student = Student("fake", fake, 1)
+    network = student.engine.network
 
     def run(person, garment, features):
         full = np.full((256, 192), changed, np.float32)
-        layers = network(person, garment, features)
+        layers = answer(person, garment, features)
         return layers._replace(alpha=full, beta=np.zeros_like(full))
 
-    network = tryon.network.run
-    monkeypatch.setattr(tryon.network, "run", run)
-    monkeypatch.setattr(hands, "with_hem", lambda alpha, *_: alpha)
+    answer = network.run
+    monkeypatch.setattr(network, "run", run)
+    monkeypatch.setattr("dmvton.compose.with_hem", lambda alpha, *_: alpha)
     monkeypatch.setattr(hands, "hands", lambda seen: ~seen.old & ~seen.new)
-    found = hands.measure(tryon, pairs)
+    found = hands.measure(student, pairs)
     assert (found.pixels, found.photos, found.count) == (changed, photos, 2)
     assert found.missing == 1 - changed
 
 
 def test_a_line_for_each_set_of_weights(fake, pairs, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(hands, "Banks", lambda *_: types.SimpleNamespace())
-    monkeypatch.setattr(protocol, "prepare", lambda *_: [])
+    monkeypatch.setattr(protocol, "draw", lambda *_: None)
     monkeypatch.setattr(protocol, "pairs", lambda folder, count: pairs[:count])
     monkeypatch.setattr(
         sys, "argv", ["hands", str(fake), "--data", str(tmp_path), "--samples", "1"]
