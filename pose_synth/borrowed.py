@@ -39,7 +39,7 @@ class WornTop(NamedTuple):
 def tops_of(outfits: list[Outfit]) -> list[WornTop]:
     """The long-sleeved tops among outfits that end about the hips, each also mirrored."""
     tops = [_top(o) for o in outfits if _suits(o)]
-    return tops + [_mirrored(t) for t in tops]
+    return tops + [mirrored(t) for t in tops]
 
 
 def _suits(outfit: Outfit) -> bool:
@@ -49,7 +49,8 @@ def _suits(outfit: Outfit) -> bool:
     return bool((cloth & (below_shoulders(outfit)[0] > LOWEST)).sum() < 0.03 * cloth.sum())
 
 
-def _anchors(outfit: Outfit) -> np.ndarray:
+def anchors_of(outfit: Outfit) -> np.ndarray:
+    """Where a top is held (10, 2): shoulder, elbow, wrist, hip of both sides, knees; pixels."""
     return outfit.points[list(_ANCHORS), :2].astype(np.float32)
 
 
@@ -62,10 +63,11 @@ def _top(outfit: Outfit) -> WornTop:
     missing = cv2.dilate((~cloth).astype(np.uint8), square(3, outfit.scale))
     near = cv2.dilate(whole.astype(np.uint8), square(5, outfit.scale))
     image = cv2.inpaint(outfit.image, missing & near, 3, cv2.INPAINT_TELEA)
-    return WornTop(outfit.key, image, soft_mask(whole), _anchors(outfit))
+    return WornTop(outfit.key, image, soft_mask(whole), anchors_of(outfit))
 
 
-def _mirrored(top: WornTop) -> WornTop:
+def mirrored(top: WornTop) -> WornTop:
+    """The top as it would be worn the other way round."""
     anchors = top.anchors[[4, 5, 6, 7, 0, 1, 2, 3, 9, 8]].copy()
     anchors[:, 0] = top.image.shape[1] - 1 - anchors[:, 0]
     return WornTop(top.key, top.image[:, ::-1].copy(), top.alpha[:, ::-1].copy(), anchors)
@@ -75,7 +77,7 @@ def nearest_tops(tops: list[WornTop], outfit: Outfit) -> list[WornTop]:
     """Tops of other people whose arms are held alike, the most alike first."""
     if not tops:
         return []
-    apart = np.stack([top.anchors[_ARMS] for top in tops]) - _anchors(outfit)[_ARMS]
+    apart = np.stack([top.anchors[_ARMS] for top in tops]) - anchors_of(outfit)[_ARMS]
     away = np.linalg.norm(apart, axis=2).mean(1) / torso_frame(outfit.points[:, :2]).length
     order = np.argsort(away, kind="stable")[: NEAREST + 2]  # two may be the person's own
     near = [tops[i] for i in order if away[i] < MAX_DISTANCE and tops[i].key != outfit.key]
@@ -83,7 +85,7 @@ def nearest_tops(tops: list[WornTop], outfit: Outfit) -> list[WornTop]:
 
 
 def put_over(
-    top: WornTop, outfit: Outfit, image: np.ndarray
+    top: WornTop, outfit: Outfit, image: np.ndarray, cover: float = MIN_COVER
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """A picture of the person with the borrowed top over whatever is worn.
 
@@ -91,13 +93,14 @@ def put_over(
         top: somebody else's.
         outfit: the person, for pose and parsing.
         image: (H, W, 3) uint8, the person.
+        cover: share of bare arms that it has to hide.
 
     Returns:
         Picture (H, W, 3) uint8 and the top's mask (H, W) float32; None where the top folds or
         leaves bare arms beside it.
     """
     height, width = outfit.region.shape
-    own = _anchors(outfit).astype(np.float64)
+    own = anchors_of(outfit).astype(np.float64)
     spread = np.sqrt(np.square(own - own.mean(0)).mean())
     stiff = STIFF * outfit.scale * spread
     spline = RBFInterpolator(own, top.anchors, smoothing=stiff, kernel="thin_plate_spline")
@@ -115,7 +118,7 @@ def put_over(
         return None
     skin = outfit.parsing == Parsing.SKIN
     bare = skin & arm_band(outfit, 0.93, 0.2)
-    if bare.sum() > 60 * outfit.scale**2 and alpha[bare].mean() < MIN_COVER:
+    if bare.sum() > 60 * outfit.scale**2 and alpha[bare].mean() < cover:
         return None
     alpha = alpha * (1 - soft_mask(_in_front(outfit)))
     cloth = cv2.remap(top.image, at[..., 0], at[..., 1], cv2.INTER_LINEAR,

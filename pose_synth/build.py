@@ -158,7 +158,7 @@ def build(cfg: BuildConfig) -> Path:
     if cfg.rendered > 0 or cfg.overlay > 0:
         people = RenderedGenerator(banks.garments, meshes(cfg.data), cfg.people)
     if people is not None and cfg.overlay > 0:
-        overlay = OverlayGenerator(people, [o for o in banks.outfits if not o.target_only])
+        overlay = OverlayGenerator(people, [o for o in tryon.outfits if not o.target_only])
 
     def draw(rng: np.random.Generator) -> Sample:
         if people is not None and rng.random() < cfg.rendered:

@@ -28,6 +28,7 @@ from pose_synth.products import (
     shading,
 )
 from pose_synth.strips import StripMesh
+from pose_synth.trims import neckwear, neckwear_of, pinned, with_neckwear
 
 LOWEST_WAIST = 1.08  # torso lengths; a hem from here on has a skirt or trousers below it
 
@@ -59,6 +60,11 @@ class Recipe:
     """Chance that the skin shows through an input's top."""
     borrowed: float = 0.0
     """Among product D, chance that the input wears a real top of somebody else, over the other."""
+    pinned: float = 0.0
+    """Chance that an input's top has badges, buttons, a pocket or a zip that the target has not."""
+    neckwear: float = 0.0
+    """Chance that an input wears somebody's scarf or tie, which the target has not. Above 0, who
+    wears one in the photo is no target: it would teach to leave it on."""
     bare_target: float = 1.0
     """How many times as often a short-sleeved person is drawn: few are, and arms are learnt from
     them."""
@@ -88,8 +94,11 @@ class Generator:
     def __init__(
         self, outfits: list[Outfit], garments: list[Garment], recipe: Recipe | None = None
     ):
-        self.outfits, self.garments = outfits, garments
         self.recipe = recipe or Recipe()
+        self.neckwear = neckwear_of(outfits) if self.recipe.neckwear > 0 else []
+        if self.neckwear:
+            outfits = [o for o in outfits if not neckwear(o).any()]
+        self.outfits, self.garments = outfits, garments
         self.long = [g for g in garments if is_long(g)]
         self.short = [g for g in garments if not is_long(g)]
         weight = {"single": 1.0, "dress": 0.6, "layered": 0.6}
@@ -182,6 +191,7 @@ class Generator:
             person, mask, kind = outfit.image, outfit.region.astype(np.float32), "C-real"
         else:
             (person, mask), kind = self._input(rng, outfit), "C"
+        person, mask = self._trimmed(rng, outfit, person, mask)
         return self._pack(outfit, person, mask, target.image, target.mask, fitted.region,
                           garment.image, garment.mask, target.flow, kind, garment.key)  # fmt: skip
 
@@ -203,6 +213,7 @@ class Generator:
         person, mask = self._input(rng, outfit)
         if self.recipe.borrowed > 0 and rng.random() < self.recipe.borrowed:
             person, mask = self._over(rng, outfit, person, mask)
+        person, mask = self._trimmed(rng, outfit, person, mask)
         return self._pack(outfit, person, mask, outfit.image, outfit.region.astype(np.float32),
                           outfit.region, flat.image, flat.mask, flat.flow, "D",
                           f"worn/{outfit.key}")  # fmt: skip
@@ -214,6 +225,17 @@ class Generator:
             worn = put_over(near[index], outfit, person)
             if worn is not None:
                 return worn[0], np.maximum(mask, worn[1])
+        return person, mask
+
+    def _trimmed(self, rng, outfit: Outfit, person: np.ndarray, mask: np.ndarray):
+        """(picture, mask) of an input with what hangs on its top."""
+        r = self.recipe
+        if r.pinned > 0 and rng.random() < r.pinned:
+            person = pinned(rng, outfit, person, mask)
+        if self.neckwear and rng.random() < r.neckwear:
+            worn = self.neckwear[rng.integers(len(self.neckwear))]
+            cloth = self._any_garment(rng) if rng.random() < 0.5 else None
+            person, mask = with_neckwear(rng, worn, cloth, outfit, person, mask)
         return person, mask
 
     def _layout(self, rng, outfit: Outfit) -> Garment:
