@@ -1,7 +1,6 @@
 """The command `dmvton bench`: student, rebuilt 2023 student and whole call, side by side."""
 
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,8 @@ from benchmarks.harness import Contender, Plan, Timing, Unavailable, measure, re
 from benchmarks.options import BenchConfig, configuration
 from benchmarks.process import Cold, cold
 from benchmarks.report import cold_table, environment, header, timing_table
-from dmvton.errors import OutputError, UsageError
+from dmvton.errors import UsageError
+from dmvton.files import write_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -125,19 +125,12 @@ def cold_starts(config: BenchConfig, names: Sequence[str], threads: int) -> list
 
 
 def write(path: Path, report: Mapping[str, object]) -> None:
-    """Writes JSON under another name first, so that a file is whole or absent.
+    """Writes JSON whole or not at all.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(json.dumps(report, indent=1, default=str) + "\n")
-        os.replace(part, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); pass another --out"
-        ) from error
+    write_text(path, json.dumps(report, indent=1, default=str) + "\n", "pass another --out")
 
 
 if __name__ == "__main__":

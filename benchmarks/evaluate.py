@@ -7,13 +7,13 @@ DATA holds `ccp/` and `clothing/train/`. Needs the extras `train` and `synth`.
 
 import importlib.util
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluation.options import FULL, QUICK, EvalConfig
-from dmvton.errors import MissingExtraError, OutputError, UsageError
+from dmvton.errors import MissingExtraError, UsageError
+from dmvton.files import cannot_write, write_text
 
 _NEEDED = ("torch", "safetensors", "scipy", "numba")
 
@@ -83,13 +83,11 @@ def table(report: dict[str, Any]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text)
-        os.replace(partial, path)
     except OSError as error:
-        raise OutputError(f"can't write {path} ({error.strerror}); choose another --out") from error
+        raise cannot_write(path, error, "choose another --out") from error
+    write_text(path, text, "choose another --out")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dmvton.errors import CheckpointError
+from dmvton.files import whole, write_text
 
 
 def save_model(folder: Path, model: nn.Module, config) -> None:
@@ -19,9 +20,9 @@ def save_model(folder: Path, model: nn.Module, config) -> None:
     if is_dataclass(config) and not isinstance(config, type):
         config = asdict(config)
     tensors = {k: v.detach().contiguous() for k, v in model.state_dict().items()}
-    _atomic(folder / "model.safetensors", lambda p: save_file(tensors, str(p)))
-    text = json.dumps(config, indent=1, default=str)
-    _atomic(folder / "config.json", lambda p: p.write_text(text))
+    with whole(folder / "model.safetensors") as partial:
+        save_file(tensors, str(partial))
+    write_text(folder / "config.json", json.dumps(config, indent=1, default=str))
 
 
 def load_model(folder: Path, build) -> nn.Module:
@@ -41,12 +42,6 @@ def load_model(folder: Path, build) -> nn.Module:
             "model.safetensors as written by `dmvton train`"
         ) from error
     return model
-
-
-def _atomic(path: Path, write) -> None:
-    partial = path.with_name(path.name + ".part")
-    write(partial)
-    os.replace(partial, path)
 
 
 def save_state(root: Path, step: int, tensors: dict[str, torch.Tensor], meta: dict) -> Path:

@@ -6,7 +6,6 @@ orientation, CMYK, 16 bits, palettes, greyscale and transparency are all brought
 """
 
 import os
-import secrets
 import struct
 import warnings
 import zlib
@@ -19,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dmvton.errors import ImageError, OutputError
+from dmvton.files import ELSEWHERE, beside, cannot_write, whole
 
 Source: TypeAlias = str | os.PathLike | bytes | np.ndarray
 
@@ -203,11 +203,11 @@ def check_writable(path: str | os.PathLike) -> Path:
             raise OutputError(f"{target}: exists and is not a file; give another name")
         if not target.parent.is_dir():
             raise OutputError(f"{target}: folder {target.parent} does not exist; create it first")
-        probe = _temporary_beside(target)
+        probe = beside(target)
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise _cannot_write(target, error) from error
+        raise cannot_write(target, error, ELSEWHERE) from error
     return target
 
 
@@ -223,29 +223,14 @@ def save_image(path: str | os.PathLike, rgb: np.ndarray, quality: int = 95) -> P
         OutputError: it cannot be written; nothing half-written is left.
     """
     target = check_writable(path)
-    temporary = _temporary_beside(target)
     options = {"quality": quality}
     if target.suffix.lower() in (".jpg", ".jpeg"):
         options["subsampling"] = 0  # prints keep their colour edges
     try:
-        with temporary.open("xb") as file:
-            Image.fromarray(rgb).save(file, _WRITABLE[target.suffix.lower()], **options)
-        # realpath: a link at the target keeps pointing at the file, which is what is replaced.
-        os.replace(temporary, os.path.realpath(target))
-    except (OSError, ValueError) as error:
-        raise _cannot_write(target, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with whole(target) as partial:
+            Image.fromarray(rgb).save(partial, _WRITABLE[target.suffix.lower()], **options)
+    except OutputError:
+        raise
+    except ValueError as error:
+        raise cannot_write(target, error, ELSEWHERE) from error
     return target
-
-
-def _temporary_beside(target: Path) -> Path:
-    """A free name in the folder of the real target: only there is the replacement atomic."""
-    return Path(os.path.realpath(target)).with_name(f".dmvton-{secrets.token_hex(6)}.tmp")
-
-
-def _cannot_write(target: Path, error: Exception) -> OutputError:
-    if isinstance(error, OutputError):
-        return error
-    reason = getattr(error, "strerror", None) or error
-    return OutputError(f"{target}: cannot be written ({reason}); choose another place or name")

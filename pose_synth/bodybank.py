@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dmvton.files import whole
 from pose_synth.body import BANK, CONTROLLED
 
 SHAPES = 240
@@ -97,17 +98,16 @@ def make_body(out: Path = BANK) -> None:
     index, weight = _skin(model, owner)
     regress = anny.KeypointsRegressor.coco(model).regression_weights[:17].numpy()
     row, column = np.nonzero(regress > 1e-4)
-    partial = out.with_suffix(".part.npz")
-    np.savez_compressed(
-        partial, mean=mean_q, mean_scale=mean_scale, basis=basis_q, basis_scale=basis_scale,
-        people=(u[:, :COMPONENTS] * np.sqrt(SHAPES)).astype(np.float16),
-        faces=model.faces.numpy().astype(np.int16),
-        skin_index=index.astype(np.uint8), skin_weight=np.round(weight * 255).astype(np.uint8),
-        keypoint=row.astype(np.uint8), keypoint_vertex=column.astype(np.int16),
-        keypoint_weight=regress[row, column].astype(np.float16),
-        fingers=_fingers(model, labels),
-    )  # fmt: skip
-    partial.replace(out)
+    with whole(out) as partial:
+        np.savez_compressed(
+            partial, mean=mean_q, mean_scale=mean_scale, basis=basis_q, basis_scale=basis_scale,
+            people=(u[:, :COMPONENTS] * np.sqrt(SHAPES)).astype(np.float16),
+            faces=model.faces.numpy().astype(np.int16),
+            skin_index=index.astype(np.uint8), skin_weight=np.round(weight * 255).astype(np.uint8),
+            keypoint=row.astype(np.uint8), keypoint_vertex=column.astype(np.int16),
+            keypoint_weight=regress[row, column].astype(np.float16),
+            fingers=_fingers(model, labels),
+        )  # fmt: skip
 
 
 def _fingers(model, labels: list[str]) -> np.ndarray:

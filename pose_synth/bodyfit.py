@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from dmvton.files import whole
 from pose_synth.body import COCO, CONTROLLED, PARENTS, POSES, Body, limited, spreads
 
 LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12),
@@ -142,6 +143,5 @@ def fit_bank(source: Path, out: Path = POSES, max_error: float = 0.012) -> None:
     limit = spreads()
     poses = np.stack([limited(p, limit) for p in found.poses[good]])
     print(f"{len(good)} fitted, median error {np.median(found.error):.4f}, {good.sum()} kept")
-    partial = out.with_suffix(".part.npz")
-    np.savez_compressed(partial, poses=poses.astype(np.float16), ids=ids[good])
-    partial.replace(out)
+    with whole(out) as partial:
+        np.savez_compressed(partial, poses=poses.astype(np.float16), ids=ids[good])

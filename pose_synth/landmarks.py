@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dmvton.files import whole
 from pose_synth.flat import Seams, mesh_of_seams
 from pose_synth.strips import ARMPIT_ROW, SLEEVE_ROWS, StripMesh, resample
 
@@ -104,14 +105,13 @@ def landmark_mesh(
 def save_landmarks(path: Path, found: dict[str, tuple[np.ndarray, float]]) -> None:
     """Writes landmarks (12, 2) and their spread by key; a garment without is one to leave out."""
     keys = sorted(found)
-    partial = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        partial,
-        keys=np.array(keys),
-        points=np.stack([found[k][0] for k in keys]).astype(np.float16),
-        spread=np.array([found[k][1] for k in keys], np.float16),
-    )
-    partial.replace(path)
+    with whole(path) as partial:
+        np.savez_compressed(
+            partial,
+            keys=np.array(keys),
+            points=np.stack([found[k][0] for k in keys]).astype(np.float16),
+            spread=np.array([found[k][1] for k in keys], np.float16),
+        )
 
 
 def load_landmarks(path: Path = BANK) -> dict[str, tuple[np.ndarray, float]]:

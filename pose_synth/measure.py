@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from dmvton.files import write_text
 from pose_synth import split as splitting
 from pose_synth.ccp import ClothingCoParsing, SourceError
 from pose_synth.garments import EVERY_CLASS, TOP_KINDS, garment_key, garment_paths
@@ -80,7 +81,5 @@ def split(data: Path, out: Path = splitting.FILE) -> None:
     ):
         thumbnails = np.stack([splitting.thumbnail(p) for p in pictures])
         parts[kind] = splitting.assign(splitting.groups(keys, thumbnails))
-    partial = out.with_name(out.name + ".part")
-    partial.write_text(json.dumps(parts, indent=0))
-    partial.replace(out)
+    write_text(out, json.dumps(parts, indent=0))
     print({kind: {name: len(keys) for name, keys in p.items()} for kind, p in parts.items()})

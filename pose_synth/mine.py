@@ -19,6 +19,7 @@ from tqdm import tqdm
 from dmvton.compose import composite
 from dmvton.crop import Box, centre_crop
 from dmvton.errors import DataError
+from dmvton.files import write_text
 from dmvton.garment import encode
 from dmvton.image_io import Picture, save_image
 from dmvton.keypoints import Keypoint
@@ -28,7 +29,7 @@ from pose_synth.oks import oks
 from pose_synth.one_core import use_one_core
 from pose_synth.products import Sample
 from pose_synth.rendered import RenderedGenerator, RenderedRecipe
-from pose_synth.shards import ShardPlan, write, write_text
+from pose_synth.shards import ShardPlan, write
 
 MEASURES = ("oks", "flow", "picture")
 

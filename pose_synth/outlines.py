@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dmvton.files import whole
+
 OUTLINES = Path(__file__).parent / "banks" / "garment_outlines.npz"
 REJECTS = Path(__file__).parent / "banks" / "garment_rejects.txt"
 
@@ -53,14 +55,13 @@ def mask_outline(mask: np.ndarray) -> np.ndarray:
 def save_outlines(path: Path, outlines: dict[str, np.ndarray]) -> None:
     """Writes outlines (n, 2) int16 by key: masks that were found once need not be found again."""
     keys = sorted(outlines)
-    partial = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        partial,
-        keys=np.array(keys),
-        lengths=np.array([len(outlines[k]) for k in keys], np.int32),
-        points=np.concatenate([outlines[k] for k in keys]).astype(np.int16),
-    )
-    partial.replace(path)
+    with whole(path) as partial:
+        np.savez_compressed(
+            partial,
+            keys=np.array(keys),
+            lengths=np.array([len(outlines[k]) for k in keys], np.int32),
+            points=np.concatenate([outlines[k] for k in keys]).astype(np.int16),
+        )
 
 
 def load_outlines(path: Path = OUTLINES) -> dict[str, np.ndarray]:

@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dmvton.files import whole
+
 BANK = Path(__file__).parent / "banks" / "ccp_parsings.npz"
 
 
@@ -25,11 +27,10 @@ class ParsingBank:
     @staticmethod
     def save(path: Path, found: dict[str, np.ndarray]) -> None:
         """Writes labels (336, 256) by photo id."""
-        partial = path.with_suffix(".part.npz")
         keys = sorted(found)
         labels = np.stack([found[key] for key in keys])
-        np.savez_compressed(partial, ids=np.array(keys), labels=labels)
-        partial.replace(path)
+        with whole(path) as partial:
+            np.savez_compressed(partial, ids=np.array(keys), labels=labels)
 
     def __contains__(self, key: str) -> bool:
         return key in self.index

@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dmvton.files import whole
+
 KEYPOINTS = 33
 BANK = Path(__file__).parent / "banks" / "ccp_pose.npz"
 # Indices in BlazePose's 33 of the 13 keypoints that the network predicts (see dmvton.keypoints).
@@ -42,15 +44,14 @@ class PoseBank:
     @staticmethod
     def save(path: Path, ids: list[str], values: np.ndarray, scores: np.ndarray) -> None:
         """Writes ids, (N, 33, 3) values and scores; positions keep an eighth of a pixel."""
-        partial = path.with_suffix(".part.npz")
-        np.savez_compressed(
-            partial,
-            ids=np.array(ids),
-            xy=np.clip(np.round(values[..., :2] * 8), -32000, 32000).astype(np.int16),
-            visibility=np.round(values[..., 2] * 255).astype(np.uint8),
-            score=np.round(scores * 255).astype(np.uint8),
-        )
-        partial.replace(path)
+        with whole(path) as partial:
+            np.savez_compressed(
+                partial,
+                ids=np.array(ids),
+                xy=np.clip(np.round(values[..., :2] * 8), -32000, 32000).astype(np.int16),
+                visibility=np.round(values[..., 2] * 255).astype(np.uint8),
+                score=np.round(scores * 255).astype(np.uint8),
+            )
 
     def points(self, key: str) -> tuple[np.ndarray, float]:
         """(33, 3) keypoints and the presence score of a photo."""

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dmvton.errors import DataError
+from dmvton.files import whole, write_text
 from pose_synth.one_core import use_one_core
 from pose_synth.products import Sample
 
@@ -78,9 +79,8 @@ def _write_shard(path: Path, samples: list[tuple[str, dict[str, bytes]]]) -> str
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
     data = buffer.getvalue()
-    partial = path.with_suffix(".part")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_bytes(data)
     return hashlib.sha256(data).hexdigest()
 
 
@@ -104,13 +104,6 @@ def _claim(plan: ShardPlan) -> None:
             "delete it"
         )
     write_text(path, json.dumps(wanted))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
-    partial = path.with_suffix(".part")
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def write(plan: ShardPlan, draw: Callable[[np.random.Generator], Sample], note: dict) -> Path:

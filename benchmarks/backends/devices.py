@@ -8,7 +8,6 @@ so that environments that exclude each other can fill one table.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from benchmarks.bench import write
 from benchmarks.export2023 import cache_folder
 from benchmarks.harness import Plan, measure
 from benchmarks.report import environment
-from dmvton.errors import DmvtonError, OutputError
+from dmvton.errors import DmvtonError
+from dmvton.files import write_text
 from dmvton.runtime import DEFAULT_WEIGHTS
 from export.mobile.graphs import Graph, student_graphs
 from export.mobile.package import Package, References, convert, opened, references
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows |= measured(given, Path(scratch))
         report = {"environment": environment(), "pictures": _pictures(given), "rows": rows}
         write(given.json, report)
-        write_text(given.out, page(report, [_key(n, o) for n, o in VARIANTS]))
+        write_text(given.out, page(report, [_key(n, o) for n, o in VARIANTS]), "pass another --out")
     except DmvtonError as error:
         print("devices: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -160,22 +160,6 @@ def _key(name: str, options: Options) -> str:
 def _pictures(given: argparse.Namespace) -> str:
     kind = "drawn pictures" if given.data is None else "held-out pictures of shards"
     return f"{given.count} pairs of {kind}"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a page whole or not at all.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_text(text)
-        os.replace(part, path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}); pass another --out"
-        ) from error
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.evaluation.rows import BETTER_HIGH
 from dmvton.errors import DataError, DmvtonError
+from dmvton.files import write_text
 
 _LEAST_TOLERANCE = 0.02  # of a figure's size
 
@@ -33,9 +34,7 @@ def write_baseline(path: Path, report: dict[str, Any], contender: str) -> None:
     """Writes the baseline anew; that of the other size (quick or full) stays."""
     known = json.loads(path.read_text()) if path.is_file() else {}
     known[_size(report)] = baseline_of(report, contender)
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-    partial.replace(path)
+    write_text(path, json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
 def compare(report: dict[str, Any], path: Path, contender: str) -> None:

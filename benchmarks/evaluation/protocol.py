@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from dmvton.errors import DataError, UsageError
+from dmvton.files import write_text
 from dmvton.shards import RawSample, ShardReader
 from pose_synth.build import Banks
 from pose_synth.recipe import Generator, Recipe
@@ -177,9 +178,7 @@ def record(found: Recording, folder: Path, out: Path = FOLDER) -> Path:
         packages={name: version(name) for name in _PACKAGES},
     )
     path = protocol_path(found.name, out)
-    partial = path.with_suffix(".part")
-    partial.write_text(_text(asdict(full)))
-    partial.replace(path)
+    write_text(path, _text(asdict(full)))
     return path
 
 

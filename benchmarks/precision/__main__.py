@@ -15,7 +15,6 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.backends.contender import BackendContender
-from benchmarks.backends.devices import write_text
 from benchmarks.backends.models import student_model
 from benchmarks.backends.ort_backend import Ort
 from benchmarks.backends.registry import chosen
@@ -28,6 +27,7 @@ from benchmarks.precision.speed import FrameGraph, operator_times
 from benchmarks.precision.variants import Variant, variants
 from benchmarks.report import environment
 from dmvton.errors import DmvtonError, UsageError
+from dmvton.files import write_text
 from dmvton.runtime import DEFAULT_WEIGHTS
 from export.calibration import Sample, read_samples
 from export.eightbit import Gate
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         report = measured(given)
         write(given.json, report)
-        write_text(given.out, page(report))
+        write_text(given.out, page(report), "pass another --out")
     except DmvtonError as error:
         print("precision: error:", " ".join(str(error).split()), file=sys.stderr)
         return 2

@@ -16,7 +16,8 @@ from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from dmvton.errors import OutputError, UsageError
+from dmvton.errors import UsageError
+from dmvton.files import write_text
 from export.lowbit.kernels import Tiles, pointwise_kernel
 from export.lowbit.pointwise import constants
 
@@ -135,16 +136,7 @@ def main(argv: list[str] | None = None) -> None:
                 rows.append(row)
                 print(json.dumps(row))
     if args.out:
-        _write(args.out, json.dumps(rows, indent=1) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".part")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path} ({error.strerror}); name another file") from error
+        write_text(args.out, json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from typing import NamedTuple
 import tqdm
 
 from dmvton.errors import UsageError
+from dmvton.files import write_text
 from export.calibration import Sample
 from export.folder import PairFolder
 from export.lowbit.allocate import Choice, allocate
@@ -139,7 +139,7 @@ def measure(graphs: Graphs, prober: Prober | None, cache: Path, key: str) -> Tab
         known = table.setdefault(file, {})
         if layer.name not in known:
             known[layer.name] = _measure_layer(graphs[file], prober, file, layer)
-            _write_cache(cache, key, table)
+            write_text(cache, json.dumps({"key": key, "layers": table}))
     return table
 
 
@@ -174,9 +174,3 @@ def _read_cache(path: Path, key: str) -> Table:
         }
     except (OSError, ValueError, KeyError, TypeError):
         return {}  # missing or of another version: it is only a cache
-
-
-def _write_cache(path: Path, key: str, table: Table) -> None:
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps({"key": key, "layers": table}))
-    os.replace(partial, path)

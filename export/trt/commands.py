@@ -7,7 +7,8 @@ import numpy as np
 from onnx import ModelProto
 from tqdm import tqdm
 
-from dmvton.errors import CheckpointError, OutputError, UsageError
+from dmvton.errors import CheckpointError, UsageError
+from dmvton.files import whole
 from dmvton.runtime import read_manifest
 from export.files import staged
 from export.folder import PairFolder, read_pair
@@ -125,9 +126,5 @@ def save_timings(path: Path | None, cache: bytearray | None) -> None:
     """
     if path is None or not cache:
         return
-    partial = path.with_name(path.name + ".part")
-    try:
+    with whole(path, "name another --timing_cache") as partial:
         partial.write_bytes(cache)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror}; name another --timing_cache") from error

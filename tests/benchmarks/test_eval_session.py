@@ -72,7 +72,7 @@ def test_a_run_writes_json_and_html_and_holds_the_gate(drawn, tmp_path, capsys):
     assert report["parts"]["unpaired"]["student"]["found"]["value"] == 1
     page = (tmp_path / "out" / "r.html").read_text()
     assert page.count("<img src='data:") >= 8 and "do not publish" in page
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.part*"))
 
     baseline = json.loads((tmp_path / "baseline.json").read_text())
     baseline["quick"]["figures"]["paired/ssim"]["value"] += 0.5

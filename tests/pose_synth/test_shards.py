@@ -45,9 +45,10 @@ def test_interrupted_run_ends_with_the_same_bytes(tmp_path, whole, after):
         write(plan, failing, {"part": "train"})
     assert len(list(tmp_path.glob("shard-*.tar"))) == after // 2
     assert not (tmp_path / "manifest.json").exists()
-    (tmp_path / "shard-00001.part").write_bytes(b"left over by a kill")
+    left = tmp_path / ".shard-00001.ab12.part.tar"
+    left.write_bytes(b"left over by a kill")
     write(plan, draw, {"part": "train"})
-    assert contents(tmp_path) == whole
+    assert contents(tmp_path) == {**whole, left.name: b"left over by a kill"}
 
 
 def test_finished_shards_are_not_drawn_again(tmp_path, whole):
@@ -95,7 +96,7 @@ def test_manifest_says_what_lies_there(tmp_path):
 
 def test_other_names_are_no_shards(tmp_path):
     write(ShardPlan(tmp_path, 2), draw, {})
-    for name in ("shard-00001.part", "shard-00002.tar.gz", "notes.tar", "shard.tar"):
+    for name in (".shard-00001.ab12.part.tar", "shard-00002.tar.gz", "notes.tar", "shard.tar"):
         (tmp_path / name).write_bytes(b"not a shard")
     assert len(ShardReader(tmp_path)) == 2
 
