@@ -15,6 +15,7 @@ import numpy as np
 from dmvton.crop import Box
 from dmvton.garment import Garment
 from dmvton.hem import HEM, HemRule, with_hem
+from dmvton.holes import HOLES, HoleRule, without_holes
 from dmvton.runtime import Layers
 
 _BAND = 16  # network rows enlarged at once: bounds the memory, and the size of the matrix product
@@ -26,6 +27,8 @@ class Edges:
 
     hem: HemRule | None = HEM
     """How the hem is found; None leaves alpha as the network has it."""
+    holes: HoleRule | None = HOLES
+    """Which holes in the garment are closed; None leaves them."""
     width: float = 0.7
     """Network pixels over which the change begins, and in it the garment. Cloth has an edge: over
     how far alpha fades says how little the network knows of where it is. And half-transparent
@@ -109,6 +112,8 @@ def distances(
     alpha = layers.alpha
     if edges.hem is not None:
         alpha = with_hem(alpha, layers.flow, garment.torso, edges.hem)
+    if edges.holes is not None:
+        alpha = without_holes(alpha, layers, garment.torso, edges.holes)
     change = alpha + (1 - alpha) * layers.beta
     within = distance(alpha / np.maximum(change, 1e-3), edges, change)
     return distance(change, edges), within

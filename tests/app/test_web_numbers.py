@@ -14,9 +14,12 @@ from dmvton.compose import composite
 from dmvton.crop import Box, Tracker, letterbox, sample, search_boxes, torso_box
 from dmvton.garment import Garment, Pyramid, border_colour, encode, extended
 from dmvton.hem import torso_of, with_hem
+from dmvton.holes import without_holes
 from dmvton.image_io import Picture
 from dmvton.runtime import Layers
 from dmvton.strays import strays
+from tests.dmvton.test_holes import TORSO
+from tests.dmvton.test_holes import layers_of as layers_with_holes
 from tests.dmvton.test_strays import laid
 
 SIZE = (64, 48)
@@ -28,6 +31,7 @@ import * as garments from "./js/garment.js";
 import { strays } from "./js/strays.js";
 import { composite } from "./js/compose.js";
 import { torsoOf, withHem } from "./js/hem.js";
+import { withoutHoles } from "./js/holes.js";
 const given = JSON.parse((await import("node:fs")).readFileSync(0, "utf8"));
 const image = ({ rgb, width, height }) => {
   const data = new Uint8ClampedArray(width * height * 4).fill(255);
@@ -234,7 +238,12 @@ def test_composites(node, box):
     given = {
         "frame": as_image(frame),
         "box": as_dict(box),
-        "layers": {**planes, "height": SIZE[0], "width": SIZE[1]},
+        "layers": {
+            **planes,
+            "keypoints": layers.keypoints.ravel().tolist(),
+            "height": SIZE[0],
+            "width": SIZE[1],
+        },
         "garment": {
             "photo": as_image(rgb),
             "box": as_dict(garment.box),
@@ -253,6 +262,22 @@ def test_composites(node, box):
     assert np.abs(found - expected)[changed].mean() < 0.5
     untouched = ~cv2.dilate(changed.astype(np.uint8), np.ones((3, 3))).astype(bool)
     np.testing.assert_array_equal(found[untouched], frame[untouched])
+
+
+@pytest.mark.parametrize("wrist", [None, (52, 86)])
+def test_holes_are_those_of_python(node, wrist):
+    """A button, a hand, a gap beside the torso and a neck."""
+    layers = layers_with_holes([(40, 40, 2), (52, 80, 3), (22, 60, 3), (47, 24, 8)], wrist)
+    soft = cv2.GaussianBlur(layers.alpha, (0, 0), 0.8)
+    given = {name: getattr(layers, name).ravel().tolist() for name in ("beta", "keypoints")}
+    given |= {"alpha": soft.ravel().tolist(), "torso": TORSO._asdict()}
+    given |= {"flow": np.moveaxis(layers.flow, 2, 0).ravel().tolist()}
+    given |= {"height": soft.shape[0], "width": soft.shape[1]}
+    body = "return Array.from(withoutHoles(Float32Array.from(given.alpha), given, given.torso));"
+    found = np.array(node(body, given), np.float32).reshape(soft.shape)
+    expected = without_holes(soft, layers, TORSO)
+    np.testing.assert_array_equal(found, expected)
+    assert expected[40, 40] == 1 and (expected[80, 52] == 1) == (wrist is None)
 
 
 def test_hem_is_that_of_python(node):

@@ -4,6 +4,7 @@
 
 import { clamp, inside } from "./geometry.js";
 import { withHem } from "./hem.js";
+import { withoutHoles } from "./holes.js";
 import { blurred, median, replicated } from "./pixels.js";
 
 // Where the result may differ from the input, and how it gets there.
@@ -28,7 +29,8 @@ const CHANNELS = 10;
  * @param garment from garment.js
  */
 export function composite(frame, box, answer, garment) {
-  const alpha = withHem(answer, garment.torso), { beta } = answer;
+  const { beta } = answer;
+  const alpha = withoutHoles(withHem(answer, garment.torso), answer, garment.torso);
   const change = alpha.map((a, i) => a + (1 - a) * beta[i]);
   const share = alpha.map((a, i) => a / Math.max(change[i], 1e-3));
   const size = [answer.height, answer.width];

@@ -1,0 +1,84 @@
+// Small holes in the new garment are closed; as dmvton/holes.py, which says why.
+
+export const HOLES = {
+  area: 0.07, // of a hole at most, in squared torso lengths
+  hand: 0.4,  // torso lengths from a wrist that is seen, within which a hole may be a hand
+  seen: 0.7,  // from this visibility on a wrist is seen
+  aside: 0.9, // share of the garment's half width that a hole may lie off its middle
+  grow: 3,    // network pixels about a hole that are covered with it
+};
+const SHOULDERS = [1, 2], WRISTS = [5, 6], HIPS = [7, 8];
+
+/**
+ * Alpha with small holes closed.
+ *
+ * @param alpha weight of the warped garment (h, w)
+ * @param answer planar float maps of the network, with height and width
+ * @param torso of the garment in its letterbox, from torsoOf
+ */
+export function withoutHoles(alpha, answer, torso) {
+  if (torso === null) return alpha;
+  const { beta, height, width, keypoints } = answer;
+  const open = Uint8Array.from(alpha, (a, i) => a + (1 - a) * beta[i] < 0.5);
+  const point = (k) => [(keypoints[3 * k] + 1) * width / 2 - 0.5,
+    (keypoints[3 * k + 1] + 1) * height / 2 - 0.5];
+  const between = (pair) => {
+    const [[ax, ay], [bx, by]] = pair.map(point);
+    return [(ax + bx) / 2, (ay + by) / 2];
+  };
+  const neck = between(SHOULDERS), hips = between(HIPS);
+  const length = Math.hypot(hips[0] - neck[0], hips[1] - neck[1]);
+  const hands = WRISTS.filter((k) => keypoints[3 * k + 2] >= HOLES.seen).map(point);
+  const mayClose = (hole) => hole.length <= HOLES.area * length ** 2 && hole.every((i) => {
+    const x = i % width, y = (i - x) / width;
+    if (x === 0 || y === 0 || x === width - 1 || y === height - 1) return false;
+    return onTorso(answer, i, torso)
+      && hands.every((h) => Math.hypot(x - h[0], y - h[1]) > HOLES.hand * length);
+  });
+  const holes = parts(open, height, width).filter(mayClose);
+  if (holes.length === 0) return alpha;
+  const out = alpha.slice();
+  for (const i of holes.flat()) cover(out, i % width, Math.floor(i / width), height, width);
+  return out;
+}
+
+/** Whether the garment's torso is shown at a pixel, and not its sleeve or nothing of it. */
+function onTorso({ flow, height, width }, i, torso) {
+  const x = (flow[i] + 1) * width / 2 - 0.5, y = (flow[height * width + i] + 1) * height / 2 - 0.5;
+  return Math.abs(x - torso.middle) <= HOLES.aside * torso.half && y >= torso.top
+    && y <= torso.bottom;
+}
+
+/** Connected parts, corners count, each as a list of pixels. */
+function parts(open, height, width) {
+  const left = open.slice(), found = [];
+  for (let start = 0; start < left.length; start++) {
+    if (!left[start]) continue;
+    const part = [start];
+    left[start] = 0;
+    for (let k = 0; k < part.length; k++) {
+      const x = part[k] % width, y = (part[k] - x) / width;
+      for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v++) {
+        for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u++) {
+          const at = v * width + u;
+          if (left[at]) part.push(at);
+          left[at] = 0;
+        }
+      }
+    }
+    found.push(part);
+  }
+  return found;
+}
+
+/** All of the garment within `grow` of a pixel. */
+function cover(alpha, x, y, height, width) {
+  const r = HOLES.grow;
+  for (let dy = -r; dy <= r; dy++) {
+    const reach = Math.round(Math.sqrt(r * r - dy * dy));
+    for (let dx = -reach; dx <= reach; dx++) {
+      const u = x + dx, v = y + dy;
+      if (u >= 0 && v >= 0 && u < width && v < height) alpha[v * width + u] = 1;
+    }
+  }
+}

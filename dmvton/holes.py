@@ -1,0 +1,87 @@
+"""Holes in the new garment through which a button, a badge or a piece of a scarf still shows.
+
+The network keeps what lies in front of the garment: hair, bags, hands. Now and then it keeps a
+thing of the old garment as well, or part of one. It leaves a small hole then, all around which
+there is new cloth; what is really in front is larger, reaches beyond the garment or is near a hand.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from dmvton.crop import Box
+from dmvton.hem import Torso
+from dmvton.keypoints import Keypoint
+from dmvton.runtime import Layers
+
+_WRISTS = (Keypoint.LEFT_WRIST, Keypoint.RIGHT_WRIST)
+_TRUNK = (Keypoint.LEFT_SHOULDER, Keypoint.RIGHT_SHOULDER, Keypoint.LEFT_HIP, Keypoint.RIGHT_HIP)
+
+
+@dataclass(frozen=True)
+class HoleRule:
+    """Which holes are closed."""
+
+    area: float = 0.07
+    """Of a hole at most, in squared torso lengths: a pocket's; a hand has more."""
+    hand: float = 0.4
+    """Torso lengths from a wrist that is seen, within which a hole may be a hand or what it has."""
+    seen: float = 0.7
+    """From this visibility on a wrist is seen."""
+    aside: float = 0.9
+    """Share of the garment's half width that a hole may lie off its middle: between an arm and the
+    torso there is none of it."""
+    grow: int = 3
+    """Network pixels about a hole that are covered with it: the rim of what shows through."""
+
+
+HOLES = HoleRule()
+
+
+def without_holes(
+    alpha: np.ndarray, layers: Layers, torso: Torso | None, rule: HoleRule = HOLES
+) -> np.ndarray:
+    """Alpha with small holes closed.
+
+    Args:
+        alpha: (h, w) float32 in [0, 1], weight of the warped garment.
+        layers: the network's answer.
+        torso: of the garment in its letterbox at (h, w).
+        rule: which holes.
+
+    Returns:
+        (h, w) float32 in [0, 1]; `alpha` itself where there is no such hole.
+    """
+    if torso is None:
+        return alpha
+    box = Box(0, 0, alpha.shape[1], alpha.shape[0])
+    points = box.to_pixels(layers.keypoints[:, :2])
+    a, b, c, d = (points[k] for k in _TRUNK)
+    length = float(np.linalg.norm((c + d - a - b) / 2))
+    hands = [points[k] for k in _WRISTS if layers.keypoints[k, 2] >= rule.seen]
+    change = alpha + (1 - alpha) * layers.beta
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (change < 0.5).astype(np.uint8), connectivity=8
+    )
+    closed = np.zeros(alpha.shape, np.uint8)
+    for label in range(1, count):
+        x, y, wide, high, area = stats[label]
+        if area > rule.area * length**2:
+            continue
+        if x == 0 or y == 0 or x + wide == box.width or y + high == box.height:
+            continue  # it reaches out of the picture
+        part = slice(y, y + high), slice(x, x + wide)
+        hole = labels[part] == label
+        rows, columns = np.nonzero(hole)
+        away = [np.hypot(columns + x - hx, rows + y - hy).min() for hx, hy in hands]
+        at = box.to_pixels(layers.flow[part][hole])
+        on_torso = np.abs(at[:, 0] - torso.middle) <= rule.aside * torso.half
+        on_torso &= (at[:, 1] >= torso.top) & (at[:, 1] <= torso.bottom)
+        if on_torso.all() and min(away, default=np.inf) > rule.hand * length:
+            closed[part][hole] = 1
+    if not closed.any():
+        return alpha
+    size = 2 * rule.grow + 1
+    grown = cv2.dilate(closed, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    return np.where(grown > 0, np.float32(1), alpha)
