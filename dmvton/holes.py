@@ -27,7 +27,7 @@ class HoleRule:
     """Of a hole at most, in squared torso lengths: a pocket's; a hand has more."""
     hand: float = 0.4
     """Torso lengths from a wrist that is seen, within which a hole may be a hand or what it has."""
-    seen: float = 0.7
+    seen: float = 0.85
     """From this visibility on a wrist is seen."""
     aside: float = 0.9
     """Share of the garment's half width that a hole may lie off its middle: between an arm and the

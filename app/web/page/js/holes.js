@@ -3,7 +3,7 @@
 export const HOLES = {
   area: 0.07, // of a hole at most, in squared torso lengths
   hand: 0.4,  // torso lengths from a wrist that is seen, within which a hole may be a hand
-  seen: 0.7,  // from this visibility on a wrist is seen
+  seen: 0.85, // from this visibility on a wrist is seen
   aside: 0.9, // share of the garment's half width that a hole may lie off its middle
   grow: 3,    // network pixels about a hole that are covered with it
 };
