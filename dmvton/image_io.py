@@ -227,8 +227,8 @@ def save_image(path: str | os.PathLike, rgb: np.ndarray, quality: int = 95) -> P
     if target.suffix.lower() in (".jpg", ".jpeg"):
         options["subsampling"] = 0  # prints keep their colour edges
     try:
-        with whole(target) as partial:
-            Image.fromarray(rgb).save(partial, _WRITABLE[target.suffix.lower()], **options)
+        with whole(target) as partial, partial.open("xb") as file:
+            Image.fromarray(rgb).save(file, _WRITABLE[target.suffix.lower()], **options)
     except OutputError:
         raise
     except ValueError as error:
