@@ -28,7 +28,7 @@ from pose_synth.products import (
     shading,
 )
 from pose_synth.strips import StripMesh
-from pose_synth.trims import neckwear, neckwear_of, pinned, with_neckwear
+from pose_synth.trims import neckwear_of, pinned, with_neckwear
 
 LOWEST_WAIST = 1.08  # torso lengths; a hem from here on has a skirt or trousers below it
 
@@ -96,8 +96,8 @@ class Generator:
     ):
         self.recipe = recipe or Recipe()
         self.neckwear = neckwear_of(outfits) if self.recipe.neckwear > 0 else []
-        if self.neckwear:
-            outfits = [o for o in outfits if not neckwear(o).any()]
+        wearers = {one.key for one in self.neckwear}
+        outfits = [o for o in outfits if o.key not in wearers]
         self.outfits, self.garments = outfits, garments
         self.long = [g for g in garments if is_long(g)]
         self.short = [g for g in garments if not is_long(g)]
