@@ -1,6 +1,7 @@
-"""How much of the hands a student changes that neither garment covers.
+"""How much of the hands a student changes, and how much of bare arms a long sleeve leaves bare.
 
-Hands lie before the garment, are few pixels, and are the first thing that an eye finds wrong.
+Hands lie before the garment, are few pixels, and are the first thing that an eye finds wrong; a
+sleeve that ends above the elbow of one arm is the second.
 
     python -m benchmarks.hands --data DATA student-256x192 runs/onnx
 """
@@ -15,7 +16,9 @@ import numpy as np
 
 from benchmarks.evaluation import paired, protocol
 from benchmarks.evaluation.contenders import Student
+from benchmarks.evaluation.regions import arms
 from dmvton.compose import distances
+from dmvton.garment import Garment
 from dmvton.keypoints import Keypoint as K
 from dmvton.parsing import Parsing
 
@@ -23,6 +26,18 @@ REACH = 14  # pixels about a wrist, of 256 rows, in which skin counts as a hand
 SEEN = 0.3  # visibility from which a wrist is where its keypoint says
 MUCH = 0.25  # share of a hand whose change one sees
 LEAST = 30  # pixels of hands in a photo that tell a share
+LONG = 0.72  # of the way from elbow to wrist, down to where any long sleeve reaches
+LEAST_ARM = 250  # pixels of bare arms in a photo that tell a share
+SLEEVES = (  # held-out garment photos with long sleeves
+    "longsleeve/0e20abb0-d56a-4f83-b254-9db70fb92794",
+    "longsleeve/0ff16b4c-4d65-45ed-bcc3-ee9b325ee011",
+    "longsleeve/120db955-d975-4be6-b2d8-b09ab17e7b7c",
+    "longsleeve/4c51bd55-f355-4b98-8c83-14e6241a1447",
+    "longsleeve/5c1b7a77-1fa3-4af8-9722-cd38e45d89da",
+    "longsleeve/93ffa333-f16e-4c9a-9b2c-4561413dfa32",
+    "longsleeve/a1207d92-a535-4073-a23a-0ff84fd433a2",
+    "shirt/c1f00ac4-8af7-4aa3-be68-2f4879e9f738",
+)
 
 
 class Hands(NamedTuple):
@@ -32,6 +47,14 @@ class Hands(NamedTuple):
     photos: float  # share of the photos in which more than `MUCH` of the hands does
     missing: float  # share of the new garment's pixels that are not covered with it
     count: int  # photos with hands to be seen
+
+
+class Arms(NamedTuple):
+    """Bare ones in untouched photos, in garments with long sleeves."""
+
+    bare: float  # share of their pixels that the sleeves do not cover
+    half: float  # share of the results in which that is more than half of them
+    count: int  # people
 
 
 def hands(seen: paired.View) -> np.ndarray:
@@ -63,6 +86,38 @@ def measure(student: Student, pairs: Iterable[protocol.Pair]) -> Hands:
     return Hands(lost / max(1, total), photos, missed / max(1, worn), len(shares))
 
 
+def stretch(seen: paired.View) -> np.ndarray:
+    """(256, 192) bool: what a long sleeve covers of both arms, the hands' ends aside."""
+    points = seen.points.copy()
+    for elbow, wrist in ((K.LEFT_ELBOW, K.LEFT_WRIST), (K.RIGHT_ELBOW, K.RIGHT_WRIST)):
+        points[wrist] += (1 - LONG) * (points[elbow] - points[wrist])
+    return arms(points, seen.old.shape, 0.1)
+
+
+def bare_arms(student: Student, pairs: Iterable[protocol.Pair], garments: list[Garment]) -> Arms:
+    """What long sleeves leave bare of the arms of people in their own short ones."""
+    people: dict[bytes, tuple[paired.View, np.ndarray]] = {}
+    for seen in map(paired.view, pairs):
+        skin = stretch(seen) & (seen.parsing == Parsing.SKIN) & ~seen.new
+        if skin.sum() > LEAST_ARM:
+            people.setdefault(seen.target.tobytes(), (seen, skin))
+    shares = [
+        1 - float((worn(student, seen.target, garment) & skin).sum() / skin.sum())
+        for seen, skin in people.values()
+        for garment in garments
+    ]
+    if not shares:
+        return Arms(float("nan"), float("nan"), 0)
+    return Arms(float(np.mean(shares)), float(np.mean(np.array(shares) > 0.5)), len(people))
+
+
+def worn(student: Student, person: np.ndarray, garment: Garment) -> np.ndarray:
+    """(256, 192) bool: where a crop of that size shows the new garment."""
+    found = distances(student.layers(person, garment), garment)
+    change, cloth = (cv2.resize(away, person.shape[1::-1]) > 0 for away in found)
+    return change & cloth
+
+
 def main() -> None:
     """Prints a line for each set of weights."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -75,10 +130,15 @@ def main() -> None:
     for weights in args.weights:
         student = Student(weights, Path(weights), 1)
         found = measure(student, protocol.pairs(folder, args.samples))
+        photos = (args.data / "clothing/train" / f"{key}.jpg" for key in SLEEVES)
+        sleeves = [student.engine.garment(photo) for photo in photos]
+        left = bare_arms(student, protocol.pairs(folder, args.samples), sleeves)
         print(
             f"{weights}: of hands, {found.pixels:.1%} of the pixels change, and in "
             f"{found.photos:.1%} of {found.count} photos more than a quarter; "
-            f"{found.missing:.1%} of the new garment is missing"
+            f"{found.missing:.1%} of the new garment is missing; of bare arms, long sleeves leave "
+            f"{left.bare:.1%} bare, and of {left.count} people in {left.half:.1%} of the results "
+            "more than half"
         )
 
 

@@ -1,5 +1,6 @@
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -67,9 +68,37 @@ def test_shares_of_what_changes(fake, pairs, monkeypatch, changed, photos):
 def test_a_line_for_each_set_of_weights(fake, pairs, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(protocol, "draw", lambda *_: None)
     monkeypatch.setattr(protocol, "pairs", lambda folder, count: pairs[:count])
+    monkeypatch.setattr(hands, "SLEEVES", ("shirt/a",))
+    folder = tmp_path / "clothing/train/shirt"
+    folder.mkdir(parents=True)
+    cv2.imwrite(str(folder / "a.jpg"), pairs[0].raw.garment)
     monkeypatch.setattr(
         sys, "argv", ["hands", str(fake), "--data", str(tmp_path), "--samples", "1"]
     )
     hands.main()
     out = capsys.readouterr().out
     assert out.startswith(f"{fake}: of hands, ") and out.count("\n") == 1
+
+
+def test_of_an_arm_counts_what_a_long_sleeve_reaches():
+    seen = view()
+    points = seen.points
+    points[[K.LEFT_SHOULDER, K.LEFT_ELBOW, K.LEFT_WRIST], :2] = (60, 50), (60, 100), (60, 200)
+    points[[K.RIGHT_SHOULDER, K.RIGHT_ELBOW, K.RIGHT_WRIST], :2] = (140, 50), (140, 100), (140, 200)
+    points[[K.LEFT_HIP, K.RIGHT_HIP], :2] = (80, 150), (120, 150)
+    found = hands.stretch(seen)
+    assert found[55:165, 60].all() and found[55:165, 140].all()
+    assert not found[190:].any() and not found[:, 100].any()
+    assert points[K.LEFT_WRIST, 1] == 200, "the view stays as it is"
+
+
+@pytest.mark.parametrize("covered", [False, True])
+def test_shares_of_bare_arms(monkeypatch, covered):
+    bare = view()._replace(new=np.zeros((256, 192), bool))
+    sleeved = view()._replace(new=np.ones((256, 192), bool))
+    monkeypatch.setattr(paired, "view", lambda pair: pair)
+    monkeypatch.setattr(hands, "stretch", lambda seen: np.ones(seen.old.shape, bool))
+    monkeypatch.setattr(hands, "worn", lambda *_: np.full((256, 192), covered))
+    left = 0.0 if covered else 1.0
+    assert hands.bare_arms(None, [sleeved, bare, bare], ["garment"]) == (left, left, 1)
+    assert hands.bare_arms(None, [sleeved], ["garment"]).count == 0
