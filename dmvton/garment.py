@@ -31,6 +31,8 @@ class GarmentRule:
     was trained on 0.7 to 0.98."""
     loose: float = 0.72
     """A garment that fills less than this is framed anew."""
+    tight: float = 0.93
+    """One that fills more, too: with cuffs at the border, arms stay bare."""
     outside: float = 0.5
     """Photo pixels with a mask below this are not garment."""
     inside: float = 0.8
@@ -229,7 +231,7 @@ def framed(mask: np.ndarray, box: Box, rule: GarmentRule = RULE) -> Box | None:
     """
     x, y, width, height = cv2.boundingRect((mask > 0.5).astype(np.uint8))
     fill = max(width / mask.shape[1], height / mask.shape[0])
-    if fill == 0 or rule.loose <= fill <= 1 - 1 / mask.shape[0]:
+    if fill == 0 or rule.loose <= fill <= rule.tight:
         return None
     share = fill / rule.fill  # of the present box's sides
     centre_x = box.x + (x + width / 2) / mask.shape[1] * box.width

@@ -325,9 +325,9 @@ def test_trousers_are_no_top(node):
 def test_a_garment_is_framed_as_python_frames_it(node):
     garment, rgb = garment_of(np.random.default_rng(8))
     masks = []
-    for share in (0.3, 0.5, 0.8):
+    for share, top, left in ((0.3, 5, 8), (0.5, 5, 8), (0.8, 5, 8), (0.96, 1, 1)):
         mask = np.zeros(SIZE, np.float32)
-        mask[5 : 5 + int(SIZE[0] * share), 8 : 8 + int(SIZE[1] * share)] = 1
+        mask[top : top + int(SIZE[0] * share), left : left + int(SIZE[1] * share)] = 1
         masks.append(mask)
     body = """const picture = image(given.image), boxes = [];
     for (const mask of given.masks) {

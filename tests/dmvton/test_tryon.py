@@ -141,6 +141,15 @@ def test_small_garment_is_framed(fake_tryon):
     assert abs(corner - (107.5, 563.5)).max() < 3
 
 
+def test_garment_at_the_border_of_its_photo_gets_room(fake_tryon):
+    cut_out = np.zeros((256, 192, 4), np.uint8)
+    cut_out[40:216, 4:188] = (250, 250, 250, 255)  # cuffs four pixels from the border
+    garment = fake_tryon.garment(cut_out)
+    _, columns = np.nonzero(garment.mask > 0.5)
+    assert 0.83 < np.ptp(columns) / garment.mask.shape[1] < 0.93
+    assert garment.box.x < 0 and garment.box.right > 192
+
+
 def test_wholly_transparent_garment(fake_tryon):
     with pytest.raises(GarmentError, match="no garment found"):
         fake_tryon.garment(np.zeros((256, 192, 4), np.uint8))

@@ -14,6 +14,7 @@ export const RULE = {
   top: 0.03,      // least chance that it shows a top
   fill: 0.88,     // share of the picture's tighter side that the garment is framed to fill
   loose: 0.72,    // a garment that fills less than this is framed anew
+  tight: 0.93,    // and one that fills more
   outside: 0.5,   // photo pixels with a mask below this are not garment
   inside: 0.8,    // photo pixels with a mask above this are garment in full
 };
@@ -106,7 +107,7 @@ function framed({ mask, box }, [h, w]) {
   }
   const width = right + 1 - left, height = bottom + 1 - top;
   const fill = Math.max(width / w, height / h);
-  if (right < 0 || (RULE.loose <= fill && fill <= 1 - 1 / h)) return null;
+  if (right < 0 || (RULE.loose <= fill && fill <= RULE.tight)) return null;
   const share = fill / RULE.fill; // of the present box's sides
   const centreX = box.x + (left + width / 2) / w * box.width;
   const centreY = box.y + (top + height / 2) / h * box.height;
