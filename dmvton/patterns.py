@@ -122,11 +122,12 @@ def surface(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
         colours, ink = print_pattern(size, rng)
         out += (colours - out) * cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.3, 1.5))[..., None]
     out *= _folds(size, rng, rng.uniform(0.02, 0.06 if kind < 0.4 else 0.22))[..., None]
-    out += _noise(size, rng, rng.uniform(0.7, 3), rng.uniform(1, 14))[..., None]  # weave or pile
+    weave = smooth_noise(size, rng, rng.uniform(0.7, 3), rng.uniform(1, 14))
+    out += weave[..., None]
     return np.clip(out, 0, 255)
 
 
-def _noise(size, rng, cell, strength: float) -> np.ndarray:
+def smooth_noise(size, rng, cell, strength: float) -> np.ndarray:
     """Smooth noise (H, W) of a standard deviation; `cell` is its grain in pixels, y and x."""
     cells = np.maximum(2, np.array(size) / cell).astype(int)
     grain = rng.normal(0, strength, cells).astype(np.float32)
@@ -137,7 +138,7 @@ def _folds(size, rng, strength: float) -> np.ndarray:
     """Light (H, W) about 1 on a creased surface, lit from one side."""
     relief = np.zeros(size, np.float32)
     for cell in rng.uniform(12, 90, 3):
-        wave = _noise(size, rng, cell * np.array([rng.uniform(0.5, 2), 1]), cell)
+        wave = smooth_noise(size, rng, cell * np.array([rng.uniform(0.5, 2), 1]), cell)
         relief += np.abs(wave) if rng.random() < 0.5 else wave  # a crease, or a soft fold
     slope_y, slope_x = np.gradient(relief)
     angle = rng.uniform(0, 2 * np.pi)
@@ -148,7 +149,7 @@ def _folds(size, rng, strength: float) -> np.ndarray:
 def _boards(out: np.ndarray, rng) -> None:
     upright = rng.random() < 0.5
     view = out if upright else out.transpose(1, 0, 2)
-    grain = _noise(view.shape[:2], rng, np.array([rng.uniform(20, 80), rng.uniform(1, 4)]), 9)
+    grain = smooth_noise(view.shape[:2], rng, np.array([rng.uniform(20, 80), rng.uniform(1, 4)]), 9)
     view += grain[..., None]
     step = int(rng.integers(10, 60))
     for x in range(int(rng.integers(0, step)), view.shape[1], step):

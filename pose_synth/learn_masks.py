@@ -1,8 +1,8 @@
 """Trains the garment mask on real photos, before what people really lay garments on.
 
 The shards' garments lie before drawn backgrounds, under the polygon that GrabCut found. Here they
-lie on strips of real photos' floors, beds and rugs, and what a polygon closes in between a sleeve
-and the torso is background.
+lie on strips of real photos' floors, beds and rugs, on sheets that end beside them, and what a
+polygon closes in between a sleeve and the torso is background.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dmvton.augment import colour_map, letterbox_bars, with_shadow
 from dmvton.errors import DataError
-from dmvton.patterns import surface
+from dmvton.patterns import smooth_noise, surface
 from dmvton.runtime import to_tensor
 from dmvton.strays import strays
 from dmvton.student.encoders import GarmentEncoder
@@ -35,14 +35,14 @@ class Source(NamedTuple):
 
     image: np.ndarray  # (H, W, 3) uint8 RGB
     mask: np.ndarray  # (H, W) uint8, 255 inside
-    strip: np.ndarray | None  # (h, w, 3) uint8 RGB, background beside the garment
+    strips: list[np.ndarray]  # (h, w, 3) uint8 RGB, background on each side of the garment
 
 
 def source_of(garment: Garment) -> Source:
     """From a garment on a canvas of SCALE."""
     rgb = np.ascontiguousarray(garment.image[..., ::-1])
     mask = np.where(strays(rgb, garment.mask), 0, garment.mask)
-    return Source(rgb, np.rint(mask * 255).astype(np.uint8), _strip(rgb, garment.mask))
+    return Source(rgb, np.rint(mask * 255).astype(np.uint8), _strips(rgb, garment.mask))
 
 
 def load_sources(data: Path, parts: tuple[str, ...]) -> list[Source]:
@@ -51,12 +51,11 @@ def load_sources(data: Path, parts: tuple[str, ...]) -> list[Source]:
     return [source_of(garment) for of_part in tops for garment in of_part]
 
 
-def _strip(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
-    """The largest strip above, below or beside a garment that shows some texture."""
+def _strips(rgb: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
+    """The strips above, below and beside a garment that show some texture."""
     x, y, w, h = cv2.boundingRect((mask > 0.02).astype(np.uint8))
     parts = (_textured(p) for p in (rgb[:y], rgb[y + h :], rgb[:, :x], rgb[:, x + w :]))
-    wide = [p for p in parts if min(p.shape[:2]) >= STRIP * rgb.shape[1]]
-    return max(wide, key=lambda p: p.size) if wide else None
+    return [p for p in parts if min(p.shape[:2]) >= STRIP * rgb.shape[1]]
 
 
 def _textured(part: np.ndarray) -> np.ndarray:
@@ -95,7 +94,7 @@ def compose(rng: np.random.Generator, source: Source, strips: list[np.ndarray],
         photo = behind + (photo - behind) * share[..., None]
     if rng.random() < 0.35:
         letterbox_bars(photo, share, rng)
-    photo *= np.exp(rng.normal(0, 0.06, 3)).astype(np.float32) * rng.uniform(0.75, 1.15)
+    photo *= np.exp(rng.normal(0, 0.06, 3)).astype(np.float32) * rng.uniform(0.5, 1.15)
     if rng.random() < 0.3:
         photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, 1.0))
     return np.clip(photo / 255, 0, 1).astype(np.float32), share
@@ -113,10 +112,41 @@ def _behind(rng: np.random.Generator, photo: np.ndarray, share: np.ndarray,
             along = (x / width - 0.5) * np.cos(way) + (y / height - 0.5) * np.sin(way)
             other = _ground(rng, strips, (height, width))
             out = np.where((along > rng.uniform(0.05, 0.45))[..., None], other, out)
+    if rng.random() < 0.3:
+        out = _on_sheet(rng, out, strips, share)
     if rng.random() < 0.25 and share.max() > 0.5:  # nearly the garment's own colour
         gap = photo[share > 0.5].mean(0) - out.mean((0, 1))
         out = np.clip(out + gap * np.float32(rng.uniform(0.5, 1.0)), 0, 255)
     return with_shadow(out, share, rng) if rng.random() < 0.6 else out
+
+
+def _on_sheet(rng: np.random.Generator, behind: np.ndarray, strips: list[np.ndarray],
+              share: np.ndarray) -> np.ndarray:  # fmt: skip
+    """A sheet or towel on what is behind; it ends beside the garment, or under it.
+
+    What it leaves of itself between a sleeve and its own end has the outline of a garment.
+    """
+    height, width = share.shape
+    x, y, w, h = cv2.boundingRect((share > 0.5).astype(np.uint8))
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    angle, power = rng.normal(0, 0.25), rng.uniform(2, 8)
+    half = np.maximum((w, h), 8) / 2 * rng.uniform(0.7, 1.5, 2)
+    columns -= x + w / 2 + rng.normal(0, 0.1) * w
+    rows -= y + h / 2 + rng.normal(0, 0.1) * h
+    along = np.abs(columns * np.cos(angle) + rows * np.sin(angle)) / np.float32(half[0])
+    across = np.abs(rows * np.cos(angle) - columns * np.sin(angle)) / np.float32(half[1])
+    beyond = (along**power + across**power) ** (1 / power) - 1
+    beyond += smooth_noise((height, width), rng, rng.uniform(10, 50), rng.uniform(0.02, 0.15))
+    covered = np.clip(0.5 - beyond * half.mean(), 0, 1).astype(np.float32)
+    sheet = _ground(rng, strips, (height, width))
+    if rng.random() < 0.45:  # bed linen: pale, without much colour, on something darker
+        grey = sheet.mean(2, keepdims=True)
+        sheet = 255 - (255 - grey - (sheet - grey) * 0.4) * np.float32(rng.uniform(0.15, 0.6))
+        sheet *= np.exp(rng.normal(0, 0.05, 3)).astype(np.float32)
+        behind = behind * np.float32(rng.uniform(0.1, 0.8))
+    if rng.random() < 0.5:
+        behind = with_shadow(behind, covered, rng)
+    return behind + (sheet - behind) * covered[..., None]
 
 
 def _ground(rng: np.random.Generator, strips: list[np.ndarray],
@@ -178,7 +208,7 @@ def train_masks(encoder: GarmentEncoder, sources: list[Source], size: tuple[int,
     Raises:
         DataError: no garment, or none with background beside it.
     """
-    strips = [s.strip for s in sources if s.strip is not None]
+    strips = [strip for source in sources for strip in source.strips]
     if not strips:
         raise DataError(f"{len(sources)} garments, none with background beside it to lay others on")
     batches = _batches(sources, strips, size, np.random.default_rng(seed))

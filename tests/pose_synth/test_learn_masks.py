@@ -21,7 +21,7 @@ def a_source(seed=0):
     mask = np.zeros((128, 96), np.uint8)
     cv2.ellipse(mask, (48, 65), (28, 35), 0, 0, 360, 255, -1)
     image[mask > 0] = (220, 30, 20)
-    return Source(image, mask, pattern((96, 24), 40, seed))
+    return Source(image, mask, [pattern((96, 24), 40, seed)])
 
 
 def test_a_composed_mask_lies_on_the_garment():
@@ -30,7 +30,7 @@ def test_a_composed_mask_lies_on_the_garment():
     rng = np.random.default_rng(0)
     shown = 0
     for _ in range(40):
-        photo, mask = compose(rng, plain, [source.strip], SIZE)
+        photo, mask = compose(rng, plain, source.strips, SIZE)
         assert photo.shape == (*SIZE, 3) and mask.shape == SIZE
         assert photo.dtype == mask.dtype == np.float32
         assert 0 <= photo.min() and photo.max() <= 1 and 0.05 < mask.mean() < 0.9
@@ -59,12 +59,14 @@ def test_a_strip_shows_texture_and_no_letterbox_bar():
     garment.mask[200:400, 100:300] = 1
     photo = pattern((384, 412), 40, 1)
     garment.image = np.vstack([np.repeat(photo[:1], 100, 0), photo])  # rows repeated above
-    strip = source_of(garment).strip
-    assert strip is not None and min(strip.shape[:2]) >= 0.12 * 384
-    assert not (strip == photo[0, 0]).all(2).any(0).all(), "nothing of the bar"
-    assert (np.abs(np.diff(strip.astype(int), axis=0)).mean((1, 2)) > 0.3).all()
+    strips = source_of(garment).strips
+    assert len(strips) == 4
+    for strip in strips:
+        assert min(strip.shape[:2]) >= 0.12 * 384
+        assert not (strip == photo[0, 0]).all(2).any(0).all(), "nothing of the bar"
+        assert (np.abs(np.diff(strip.astype(int), axis=0)).mean((1, 2)) > 0.3).all()
     garment.image = np.full((512, 384, 3), 90, np.uint8)
-    assert source_of(garment).strip is None
+    assert source_of(garment).strips == []
 
 
 def test_the_loss_is_least_where_the_mask_is_right():
@@ -93,4 +95,4 @@ def test_training_changes_the_mask_alone_and_helps(capsys):
 def test_without_background_there_is_nothing_to_lay_others_on():
     encoder = GarmentEncoder(StudentConfig(width=16, thin=8, pretrained=False))
     with pytest.raises(DataError, match="1 garments, none with background"):
-        train_masks(encoder, [a_source()._replace(strip=None)], SIZE, 1, 0)
+        train_masks(encoder, [a_source()._replace(strips=[])], SIZE, 1, 0)
