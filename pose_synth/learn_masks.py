@@ -113,18 +113,27 @@ def _behind(rng: np.random.Generator, photo: np.ndarray, share: np.ndarray,
             other = _ground(rng, strips, (height, width))
             out = np.where((along > rng.uniform(0.05, 0.45))[..., None], other, out)
     if rng.random() < 0.3:
-        out = _on_sheet(rng, out, strips, share)
+        out = on_sheet(rng, out, strips, share)
     if rng.random() < 0.25 and share.max() > 0.5:  # nearly the garment's own colour
         gap = photo[share > 0.5].mean(0) - out.mean((0, 1))
         out = np.clip(out + gap * np.float32(rng.uniform(0.5, 1.0)), 0, 255)
     return with_shadow(out, share, rng) if rng.random() < 0.6 else out
 
 
-def _on_sheet(rng: np.random.Generator, behind: np.ndarray, strips: list[np.ndarray],
-              share: np.ndarray) -> np.ndarray:  # fmt: skip
-    """A sheet or towel on what is behind; it ends beside the garment, or under it.
+def on_sheet(rng: np.random.Generator, behind: np.ndarray, strips: list[np.ndarray],
+             share: np.ndarray) -> np.ndarray:  # fmt: skip
+    """A sheet or towel on what is behind a garment; it ends beside the garment, or under it.
 
     What it leaves of itself between a sleeve and its own end has the outline of a garment.
+
+    Args:
+        rng: source of everything random.
+        behind: (h, w, 3) float32 in [0, 255].
+        strips: (h', w', 3) uint8 each, what sheets are made of, drawn ones aside.
+        share: (h, w) float32 in [0, 1], the garment's mask.
+
+    Returns:
+        (h, w, 3) float32 in [0, 255].
     """
     height, width = share.shape
     x, y, w, h = cv2.boundingRect((share > 0.5).astype(np.uint8))

@@ -9,7 +9,15 @@ from dmvton.errors import DataError
 from dmvton.student.config import StudentConfig
 from dmvton.student.encoders import GarmentEncoder
 from pose_synth.drawn import draw_garments
-from pose_synth.learn_masks import Source, compose, mask_loss, report, source_of, train_masks
+from pose_synth.learn_masks import (
+    Source,
+    compose,
+    mask_loss,
+    on_sheet,
+    report,
+    source_of,
+    train_masks,
+)
 from tests.samples import pattern
 
 SIZE = (64, 48)
@@ -37,6 +45,21 @@ def test_a_composed_mask_lies_on_the_garment():
         inside, outside = (photo.mean(2)[m] for m in (mask > 0.99, mask < 0.01))
         shown += inside.std() < outside.std() + 0.05
     assert shown > 30, "the garment is of one colour, what it lies on is not"
+
+
+def test_a_sheet_lies_about_the_garment_and_ends_in_the_picture():
+    share = np.zeros((128, 96), np.float32)
+    share[44:84, 33:63] = 1
+    ground = np.zeros((128, 96, 3), np.float32)
+    strips = [np.full((40, 40, 3), 255, np.uint8)]
+    ended = 0
+    for seed in range(20):
+        found = on_sheet(np.random.default_rng(seed), ground, strips, share)
+        assert found.shape == ground.shape and found.dtype == np.float32
+        covered = found.max(2) > 0
+        assert covered[64, 48], "the garment's middle"
+        ended += not covered[0].any() and not covered[:, 0].any()
+    assert ended > 10
 
 
 def test_what_lies_between_sleeve_and_torso_is_no_garment():
