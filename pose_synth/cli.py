@@ -61,7 +61,8 @@ def heads(checkpoint: Path, data: Path, out: Path, size: tuple[int, int] = (256,
         data: folder with `clothing/train/<class>/`, and `ccp/` for people, who are no tops.
         out: folder of the checkpoint to write, the same but for the heads.
         size: height and width of the network's pictures.
-        steps: of training the mask, 16 pictures each; 800 take ten minutes of one core.
+        steps: of training the mask, 16 pictures each; 800 take ten minutes of one core; 0 leaves it
+            as it is and fits the other head alone, as a mean of checkpoints needs it.
         seed: of the training.
     """
     try:
