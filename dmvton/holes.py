@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from dmvton.crop import Box
+from dmvton.crop import TORSO, Box
 from dmvton.hem import Torso
 from dmvton.keypoints import Keypoint
 from dmvton.runtime import Layers
 
 _WRISTS = (Keypoint.LEFT_WRIST, Keypoint.RIGHT_WRIST)
-_TRUNK = (Keypoint.LEFT_SHOULDER, Keypoint.RIGHT_SHOULDER, Keypoint.LEFT_HIP, Keypoint.RIGHT_HIP)
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def without_holes(
         return alpha
     box = Box(0, 0, alpha.shape[1], alpha.shape[0])
     points = box.to_pixels(layers.keypoints[:, :2])
-    a, b, c, d = (points[k] for k in _TRUNK)
+    a, b, c, d = (points[k] for k in TORSO)
     length = float(np.linalg.norm((c + d - a - b) / 2))
     hands = [points[k] for k in _WRISTS if layers.keypoints[k, 2] >= rule.seen]
     change = alpha + (1 - alpha) * layers.beta

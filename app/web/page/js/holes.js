@@ -1,5 +1,7 @@
 // Small holes in the new garment are closed; as dmvton/holes.py, which says why.
 
+import { TORSO } from "./geometry.js";
+
 export const HOLES = {
   area: 0.07, // of a hole at most, in squared torso lengths
   hand: 0.4,  // torso lengths from a wrist that is seen, within which a hole may be a hand
@@ -7,7 +9,7 @@ export const HOLES = {
   aside: 0.9, // share of the garment's half width that a hole may lie off its middle
   grow: 3,    // network pixels about a hole that are covered with it
 };
-const SHOULDERS = [1, 2], WRISTS = [5, 6], HIPS = [7, 8];
+const WRISTS = [5, 6];
 
 /**
  * Alpha with small holes closed.
@@ -22,12 +24,8 @@ export function withoutHoles(alpha, answer, torso) {
   const open = Uint8Array.from(alpha, (a, i) => a + (1 - a) * beta[i] < 0.5);
   const point = (k) => [(keypoints[3 * k] + 1) * width / 2 - 0.5,
     (keypoints[3 * k + 1] + 1) * height / 2 - 0.5];
-  const between = (pair) => {
-    const [[ax, ay], [bx, by]] = pair.map(point);
-    return [(ax + bx) / 2, (ay + by) / 2];
-  };
-  const neck = between(SHOULDERS), hips = between(HIPS);
-  const length = Math.hypot(hips[0] - neck[0], hips[1] - neck[1]);
+  const [a, b, c, d] = TORSO.map(point);
+  const length = Math.hypot(c[0] + d[0] - a[0] - b[0], c[1] + d[1] - a[1] - b[1]) / 2;
   const hands = WRISTS.filter((k) => keypoints[3 * k + 2] >= HOLES.seen).map(point);
   const mayClose = (hole) => hole.length <= HOLES.area * length ** 2 && hole.every((i) => {
     const x = i % width, y = (i - x) / width;
