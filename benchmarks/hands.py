@@ -66,17 +66,20 @@ def hands(seen: paired.View) -> np.ndarray:
     return (near > 0) & (seen.parsing == Parsing.SKIN) & ~seen.old & ~seen.new
 
 
+def shown(student: Student, person: np.ndarray, garment: Garment) -> tuple[np.ndarray, np.ndarray]:
+    """Where a crop changes, and where it shows the new garment: two masks (256, 192) bool."""
+    found = distances(student.layers(person, garment), garment)
+    change, cloth = (cv2.resize(away, person.shape[1::-1]) > 0 for away in found)
+    return change, change & cloth
+
+
 def measure(student: Student, pairs: Iterable[protocol.Pair]) -> Hands:
     """What a student changes where it may not, and misses where it should."""
     lost = total = missed = worn = 0
     shares = []
     for pair in pairs:
         seen = paired.view(pair)
-        garment = student.garment(seen.cloth)
-        size = seen.old.shape[::-1]
-        found = distances(student.layers(seen.person, garment), garment)
-        change, cloth = (cv2.resize(away, size) > 0 for away in found)
-        cloth &= change
+        change, cloth = shown(student, seen.person, student.garment(seen.cloth))
         skin = hands(seen)
         lost, total = lost + int((change & skin).sum()), total + int(skin.sum())
         missed, worn = missed + int((seen.new & ~cloth).sum()), worn + int(seen.new.sum())
@@ -94,28 +97,28 @@ def stretch(seen: paired.View) -> np.ndarray:
     return arms(points, seen.old.shape, 0.1)
 
 
-def bare_arms(student: Student, pairs: Iterable[protocol.Pair], garments: list[Garment]) -> Arms:
-    """What long sleeves leave bare of the arms of people in their own short ones."""
-    people: dict[bytes, tuple[paired.View, np.ndarray]] = {}
+def people(pairs: Iterable[protocol.Pair]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Untouched photos (256, 192, 3) of people with bare arms, and these arms (256, 192) bool."""
+    found: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
     for seen in map(paired.view, pairs):
         skin = stretch(seen) & (seen.parsing == Parsing.SKIN) & ~seen.new
         if skin.sum() > LEAST_ARM:
-            people.setdefault(seen.target.tobytes(), (seen, skin))
+            found.setdefault(seen.target.tobytes(), (seen.target, skin))
+    return list(found.values())
+
+
+def bare_arms(
+    student: Student, bare: list[tuple[np.ndarray, np.ndarray]], garments: list[Garment]
+) -> Arms:
+    """What long sleeves leave bare of the arms of people in their own short ones."""
     shares = [
-        1 - float((worn(student, seen.target, garment) & skin).sum() / skin.sum())
-        for seen, skin in people.values()
+        1 - float((shown(student, photo, garment)[1] & skin).sum() / skin.sum())
+        for photo, skin in bare
         for garment in garments
     ]
     if not shares:
         return Arms(float("nan"), float("nan"), 0)
-    return Arms(float(np.mean(shares)), float(np.mean(np.array(shares) > 0.5)), len(people))
-
-
-def worn(student: Student, person: np.ndarray, garment: Garment) -> np.ndarray:
-    """(256, 192) bool: where a crop of that size shows the new garment."""
-    found = distances(student.layers(person, garment), garment)
-    change, cloth = (cv2.resize(away, person.shape[1::-1]) > 0 for away in found)
-    return change & cloth
+    return Arms(float(np.mean(shares)), float(np.mean(np.array(shares) > 0.5)), len(bare))
 
 
 def main() -> None:
@@ -127,12 +130,12 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=300)
     args = parser.parse_args()
     folder = protocol.draw(args.data, args.cache, args.samples)
+    bare = people(protocol.pairs(folder, args.samples))
+    photos = [args.data / "clothing/train" / f"{key}.jpg" for key in SLEEVES]
     for weights in args.weights:
         student = Student(weights, Path(weights), 1)
         found = measure(student, protocol.pairs(folder, args.samples))
-        photos = (args.data / "clothing/train" / f"{key}.jpg" for key in SLEEVES)
-        sleeves = [student.engine.garment(photo) for photo in photos]
-        left = bare_arms(student, protocol.pairs(folder, args.samples), sleeves)
+        left = bare_arms(student, bare, [student.engine.garment(photo) for photo in photos])
         print(
             f"{weights}: of hands, {found.pixels:.1%} of the pixels change, and in "
             f"{found.photos:.1%} of {found.count} photos more than a quarter; "

@@ -98,7 +98,11 @@ def test_shares_of_bare_arms(monkeypatch, covered):
     sleeved = view()._replace(new=np.ones((256, 192), bool))
     monkeypatch.setattr(paired, "view", lambda pair: pair)
     monkeypatch.setattr(hands, "stretch", lambda seen: np.ones(seen.old.shape, bool))
-    monkeypatch.setattr(hands, "worn", lambda *_: np.full((256, 192), covered))
+    monkeypatch.setattr(hands, "shown", lambda *_: (None, np.full((256, 192), covered)))
     left = 0.0 if covered else 1.0
-    assert hands.bare_arms(None, [sleeved, bare, bare], ["garment"]) == (left, left, 1)
-    assert hands.bare_arms(None, [sleeved], ["garment"]).count == 0
+    assert hands.bare_arms(None, hands.people([sleeved, bare, bare]), ["garment"]) == (
+        left,
+        left,
+        1,
+    )
+    assert hands.bare_arms(None, hands.people([sleeved]), ["garment"]).count == 0
