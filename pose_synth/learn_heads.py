@@ -12,6 +12,8 @@ from pose_synth.learn_masks import load_sources, report, train_masks
 from pose_synth.learn_tops import fit_tops
 from pose_synth.one_core import use_one_core
 
+BARE = 0.5  # tops without sleeves for each one with them, for the mask
+
 
 def train_heads(checkpoint: Path, data: Path, out: Path, size: tuple[int, int], steps: int,
                 seed: int) -> None:  # fmt: skip
@@ -25,7 +27,7 @@ def train_heads(checkpoint: Path, data: Path, out: Path, size: tuple[int, int], 
     torch.manual_seed(seed)
     student = load_network("student", checkpoint)
     assert isinstance(student, Student)
-    train_masks(student.garment, load_sources(data, ("train",)), size, steps, seed)
+    train_masks(student.garment, load_sources(data, ("train",), BARE, seed), size, steps, seed)
     report(student.garment, load_sources(data, ("val", "test")), size)
     fit_tops(student.garment, data, size)
     out.mkdir(parents=True, exist_ok=True)

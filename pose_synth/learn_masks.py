@@ -1,8 +1,9 @@
 """Trains the garment mask on real photos, before what people really lay garments on.
 
 The shards' garments lie before drawn backgrounds, under the polygon that GrabCut found. Here they
-lie on strips of real photos' floors, beds and rugs, on sheets that end beside them, and what a
-polygon closes in between a sleeve and the torso is background.
+lie on strips of real photos' floors, beds and rugs, on sheets that end beside them, or before the
+plain walls of shop photos; one in three has no sleeves, and what a polygon closes in between a
+sleeve and the torso is background.
 """
 
 from collections.abc import Iterator
@@ -17,16 +18,18 @@ from torch import Tensor
 
 from dmvton.augment import colour_map, letterbox_bars, with_shadow
 from dmvton.errors import DataError
-from dmvton.patterns import smooth_noise, surface
+from dmvton.patterns import background, smooth_noise, surface
 from dmvton.runtime import to_tensor
 from dmvton.strays import strays
 from dmvton.student.encoders import GarmentEncoder
 from pose_synth.build import shop_tops
+from pose_synth.cuts import cut_garment, draw_cut
 from pose_synth.fit import fit
 from pose_synth.garments import Garment
 
 SCALE = 1.6  # of the garments' canvas: slits are wide enough there to show their own colour
 STRIP = 0.12  # least side of a strip of background, in widths of the canvas
+STUDIO = 0.35  # share of other backgrounds that are a plain wall, as in shop photos
 BATCH = 16
 
 
@@ -45,10 +48,17 @@ def source_of(garment: Garment) -> Source:
     return Source(rgb, np.rint(mask * 255).astype(np.uint8), _strips(rgb, garment.mask))
 
 
-def load_sources(data: Path, parts: tuple[str, ...]) -> list[Source]:
-    """The usable tops of some parts of the split."""
-    tops = (shop_tops(data, part, learned=True, scale=SCALE) for part in parts)
-    return [source_of(garment) for of_part in tops for garment in of_part]
+def load_sources(
+    data: Path, parts: tuple[str, ...], bare: float = 0.0, seed: int = 0
+) -> list[Source]:
+    """The usable tops of some parts of the split.
+
+    For each a share `bare` of another one is added: as many tops without sleeves, cut out of them.
+    """
+    rng = np.random.default_rng(seed)
+    tops = [top for part in parts for top in shop_tops(data, part, learned=True, scale=SCALE)]
+    cut = [cut_garment(top, draw_cut(rng), rng) for top in tops if rng.random() < bare]
+    return [source_of(garment) for garment in tops + cut]
 
 
 def _strips(rgb: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
@@ -104,6 +114,9 @@ def _behind(rng: np.random.Generator, photo: np.ndarray, share: np.ndarray,
             strips: list[np.ndarray]) -> np.ndarray:  # fmt: skip
     """What a garment lies on (h, w, 3) float32 in [0, 255], with its shadow."""
     height, width = share.shape
+    if rng.random() < STUDIO:
+        out = background((height, width), rng)
+        return with_shadow(out, share, rng) if rng.random() < 0.4 else out
     out = _ground(rng, strips, (height, width))
     if rng.random() < 0.4:  # a bed's edge, a towel on the floor, clutter beside
         y, x = np.mgrid[:height, :width].astype(np.float32)

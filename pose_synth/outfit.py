@@ -134,12 +134,17 @@ def add_sleeves(outfit: Outfit, reach: float) -> Outfit:
     size = odd(5, outfit.scale)
     grown = cv2.dilate(arm, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))) > 0
     free = np.isin(outfit.parsing, (Parsing.BACKGROUND, Parsing.SKIN)) | outfit.region
-    added = grown & free & arm_band(outfit, reach, 0.26) & ~outfit.region
+    return cover(outfit, grown & free & arm_band(outfit, reach, 0.26))
+
+
+def cover(outfit: Outfit, added: np.ndarray) -> Outfit:
+    """Lets the top cover `added` (H, W) bool too; skin there gets the top's brightness."""
+    added = added & ~outfit.region
     if not added.any() or not outfit.region.any():
         return outfit
-    image = outfit.image.copy()
-    # Neutralise the arm, so that shading read from it is that of cloth and not of bare skin.
-    lab = cv2.cvtColor(image, cv2.COLOR_BGR2LAB).astype(np.float32)
+    skin = outfit.parsing == Parsing.SKIN
+    # Neutralise the skin, so that shading read from it is that of cloth.
+    lab = cv2.cvtColor(outfit.image, cv2.COLOR_BGR2LAB).astype(np.float32)
     light = lab[..., 0]
     level = np.median(light[outfit.region])
     skin_part, rest = added & skin, added & ~skin
@@ -173,7 +178,7 @@ def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     cut = outfit.region & whole & ~keep & ~torso_area(outfit)
     body = (outfit.region | (outfit.parsing > 0)).astype(np.uint8)
     solid = cv2.dilate(body, square(3, outfit.scale))
-    return _bared(outfit, cut, cut & arm_band(outfit, 1.02, 0.17), cut & (solid > 0))
+    return bared(outfit, cut, cut & arm_band(outfit, 1.02, 0.17), cut & (solid > 0))
 
 
 def crop_hem(outfit: Outfit, amount: float) -> Outfit:
@@ -182,7 +187,7 @@ def crop_hem(outfit: Outfit, amount: float) -> Outfit:
     down, across = below_shoulders(outfit)
     near = np.abs(across) < 0.75 * frame.shoulders  # sleeves that hang beside stay
     cut = outfit.region & (down > min(outfit.worn.hem, 1.05) - amount) & near
-    return _bared(outfit, cut, cut & (np.abs(across) < 0.5 * frame.shoulders))
+    return bared(outfit, cut, cut & (np.abs(across) < 0.5 * frame.shoulders))
 
 
 def bare_shoulders(outfit: Outfit, depth: float) -> Outfit:
@@ -192,13 +197,18 @@ def bare_shoulders(outfit: Outfit, depth: float) -> Outfit:
     """
     frame = torso_frame(outfit.points[:, :2])
     down, across = below_shoulders(outfit)
-    across = np.abs(across)
-    cut = outfit.region & (down < depth) & (across < 0.75 * frame.shoulders)
-    body = (across < 0.5 * frame.shoulders) | arm_band(outfit, 0.6, 0.2)
-    return _bared(outfit, cut, cut & body & (down > -0.12))
+    cut = outfit.region & (down < depth) & (np.abs(across) < 0.75 * frame.shoulders)
+    return bared(outfit, cut, cut & body_area(outfit) & (down > -0.12))
 
 
-def _bared(
+def body_area(outfit: Outfit) -> np.ndarray:
+    """Mask (H, W) bool of where a bare torso and upper arms would be, however wide the top is."""
+    _, across = below_shoulders(outfit)
+    near = np.abs(across) < 0.5 * torso_frame(outfit.points[:, :2]).shoulders
+    return near | arm_band(outfit, 0.6, 0.2)
+
+
+def bared(
     outfit: Outfit, cut: np.ndarray, skin: np.ndarray, unknown: np.ndarray | None = None
 ) -> Outfit:
     """The outfit without `cut`: skin is painted on the part `skin` of it, background beside.

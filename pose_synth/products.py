@@ -9,12 +9,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from dmvton.parsing import Parsing
 from pose_synth.garments import CANVAS as GARMENT_CANVAS
 from pose_synth.garments import Garment, extend_colours
 from pose_synth.labels import TOPS
 from pose_synth.outfit import Outfit
 from pose_synth.persons import odd, scale_of, square
-from pose_synth.strips import StripMesh, dense_map, fill_nearest
+from pose_synth.strips import ARMPIT, StripMesh, dense_map, fill_nearest, torso_coordinates
 
 
 class Sample(NamedTuple):
@@ -100,13 +101,19 @@ class Flat(NamedTuple):
     holes: float  # share that was not visible and had to be filled
 
 
-def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
-    """Lays the person's own top on a shop garment's mesh; hidden parts are mirrored in."""
+def flatten(outfit: Outfit, layout: StripMesh, open_skin: bool = False) -> Flat:
+    """Lays the person's own top on a shop garment's mesh; hidden parts are mirrored in.
+
+    With `open_skin` its neckline, and the armholes of a top without sleeves, are those of the worn
+    top; else they are the shop garment's.
+    """
     size = (round(GARMENT_CANVAS[1] * outfit.scale), round(GARMENT_CANVAS[0] * outfit.scale))
     order = "left right torso"
     field = dense_map(layout, outfit.mesh, size, order)
     inside = ~np.isnan(field[..., 0])
     at = np.nan_to_num(field, nan=-9)
+    if open_skin:
+        inside &= ~_open(outfit, layout, at)
     image = cv2.remap(outfit.image, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
     core = _core(outfit)
     seen = cv2.remap(core, at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=0) > 0
@@ -114,6 +121,8 @@ def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
     image, seen = _mirror_fill(image, seen, inside, outfit, layout)
     hole = inside & ~seen
     share = float(hole.sum() / max(1, inside.sum()))
+    if open_skin and seen.any():  # else what is painted into holes at the rim takes up black
+        image = np.where(inside[..., None], image, extend_colours(image, seen, inset=1))
     if hole.any():
         image = cv2.inpaint(image, hole.astype(np.uint8), 3, cv2.INPAINT_TELEA)
     image = extend_colours(image, inside, inset=odd(3, outfit.scale))
@@ -121,6 +130,21 @@ def flatten(outfit: Outfit, layout: StripMesh) -> Flat:
     mask = soft_mask(smooth)
     flow = dense_map(outfit.mesh, layout, outfit.image.shape[:2])
     return Flat(image, mask, flow, share)
+
+
+def _open(outfit: Outfit, layout: StripMesh, at: np.ndarray) -> np.ndarray:
+    """(H, W) bool, in the flat picture: skin that a neckline or an armhole leaves open."""
+    skin = (outfit.parsing == Parsing.SKIN) & ~outfit.region
+    seen = cv2.remap(skin.astype(np.uint8), at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=0)
+    where = np.nan_to_num(torso_coordinates(layout, at.shape[:2]), nan=2)
+    side, down = np.minimum(where[..., 0], 1 - where[..., 0]), where[..., 1]
+    # A hand before the chest is skin as well: only what reaches an edge is open.
+    rim = (down < 0.07) & (side > 0)
+    if layout.left is None and layout.right is None:
+        rim |= (np.abs(side) < 0.06) & (down < ARMPIT)
+    seen = cv2.morphologyEx(seen * (down < 0.5), cv2.MORPH_CLOSE, square(5, outfit.scale))
+    _, part = cv2.connectedComponents(seen)
+    return (part > 0) & np.isin(part, part[rim & (part > 0)])
 
 
 def _core(outfit: Outfit) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 
 from dmvton.parsing import Parsing
 from pose_synth.borrowed import nearest_tops, put_over, tops_of
+from pose_synth.cuts import Cut, cut_garment, cut_outfit, draw_cut
 from pose_synth.garments import Garment
 from pose_synth.outfit import (
     LONG_SLEEVE,
@@ -30,6 +31,7 @@ from pose_synth.products import (
 from pose_synth.strips import StripMesh
 from pose_synth.trims import neckwear_of, pinned, with_neckwear
 
+NO_SLEEVE = 0.1  # share of the arm up to which a top counts as sleeveless
 LOWEST_WAIST = 1.08  # torso lengths; a hem from here on has a skirt or trousers below it
 
 
@@ -68,6 +70,14 @@ class Recipe:
     bare_target: float = 1.0
     """How many times as often a short-sleeved person is drawn: few are, and arms are learnt from
     them."""
+    sleeveless_garment: float = 0.0
+    """Among product C, chance that the garment is cut into a vest, tank top, camisole, strapless
+    or cropped top, which no collection of shop photos here has."""
+    sleeveless_target: float = 1.0
+    """How many times as often a person without sleeves is drawn; one in thirty is."""
+    open_skin: float = 0.0
+    """Among product D, chance that the flat garment has the worn one's neckline and armholes; else
+    it has a shop garment's, and of the neckline the network can only learn to leave it."""
     max_holes: float = 0.45
     """Share of a flattened garment that may have been hidden."""
 
@@ -104,6 +114,7 @@ class Generator:
         weight = {"single": 1.0, "dress": 0.6, "layered": 0.6}
         more = {True: self.recipe.bare_target, False: 1.0}
         chance = np.array([weight[o.layers] * more[o.sleeve < LONG_SLEEVE] for o in outfits])
+        chance[[o.sleeve < NO_SLEEVE for o in outfits]] *= self.recipe.sleeveless_target
         self.chance = chance / chance.sum()
         self.tops = tops_of(outfits) if self.recipe.borrowed > 0 else []
 
@@ -137,7 +148,7 @@ class Generator:
             if rng.random() > painted:
                 raise Rejected
             return bare_arms(outfit, rng.uniform(0.22, 0.45))
-        if not long and outfit.sleeve < 0.1:
+        if not long and outfit.sleeve < NO_SLEEVE:
             return add_sleeves(outfit, rng.uniform(0.2, 0.35))
         return outfit
 
@@ -181,11 +192,28 @@ class Generator:
     def _retexture(self, rng, outfit: Outfit) -> Sample:
         """Product C: the target is the person dressed in a shop garment."""
         garment = self._any_garment(rng)
+        if self.recipe.sleeveless_garment > 0 and rng.random() < self.recipe.sleeveless_garment:
+            cut = draw_cut(rng)
+            garment, fitted = cut_garment(garment, cut, rng), self._cut(rng, outfit, cut)
+            return self._redressed(rng, outfit, fitted, garment)
         fitted = self._fit_sleeves(rng, outfit, is_long(garment), self.recipe.painted_skin)
         lack = flat_hem(garment.mesh) - fitted.worn.hem
         if lack > 0.08 and rng.random() < 0.6:
             fitted = lower_hem(fitted, min(lack, 0.35))
-        fitted = self._natural_hem(rng, fitted, garment)
+        return self._redressed(rng, outfit, self._natural_hem(rng, fitted, garment), garment)
+
+    def _cut(self, rng, outfit: Outfit, cut: Cut) -> Outfit:
+        """The outfit, which may have long sleeves as seldom as for short ones, in such a cut."""
+        if outfit.sleeve > LONG_SLEEVE and rng.random() > self.recipe.painted_skin:
+            raise Rejected
+        low = raise_hem(outfit, LOWEST_WAIST + rng.uniform(0, 0.15), rng.uniform(-0.04, 0.06))
+        fitted = cut_outfit(low, cut)
+        if fitted is None:
+            raise Rejected
+        return fitted
+
+    def _redressed(self, rng, outfit: Outfit, fitted: Outfit, garment: Garment) -> Sample:
+        """Product C, once the person's outfit is `fitted` to the garment."""
         target = dress(fitted, garment, self._light(rng, fitted))
         if rng.random() < self.recipe.real_input:
             person, mask, kind = outfit.image, outfit.region.astype(np.float32), "C-real"
@@ -205,7 +233,9 @@ class Generator:
     def _real_target(self, rng, outfit: Outfit) -> Sample:
         """Product D: the target is the untouched photo."""
         layout = self._layout(rng, outfit)
-        flat = flatten(outfit, layout.mesh)
+        r = self.recipe
+        open_skin = r.open_skin > 0 and rng.random() < r.open_skin
+        flat = flatten(outfit, layout.mesh, open_skin)
         if flat.holes > self.recipe.max_holes:
             raise Rejected
         if np.isnan(flat.flow).all():

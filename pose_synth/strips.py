@@ -14,6 +14,7 @@ from numba import njit
 TORSO_ROWS, TORSO_COLS = 14, 9
 SLEEVE_ROWS, SLEEVE_COLS = 10, 5
 ARMPIT_ROW = 4  # torso row at which the sleeve's lower seam is sewn on
+ARMPIT = ARMPIT_ROW / (TORSO_ROWS - 1)  # the same in shares of the torso's length
 
 
 class StripMesh(NamedTuple):
@@ -110,6 +111,16 @@ def dense_map(
         if a is not None and b is not None:
             _paint(out, _refine(a), _refine(b))
     return out
+
+
+def torso_coordinates(mesh: StripMesh, size: tuple[int, int]) -> np.ndarray:
+    """Where pixels lie on the torso: (H, W, 2) float32, NaN outside of it.
+
+    Shares of its width from the left side and of its length from the shoulders, 0 to 1.
+    """
+    u, v = np.meshgrid(np.linspace(0, 1, TORSO_COLS), np.linspace(0, 1, TORSO_ROWS))
+    unit = StripMesh(np.stack([u, v], 2), None, None)
+    return dense_map(mesh, unit, size, "torso")
 
 
 def fill_nearest(field: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from pose_synth.products import (
     soft_mask,
 )
 from pose_synth.recipe import Generator, Recipe, flat_hem, is_long
+from pose_synth.strips import dense_map
 from tests.figures import LONGSLEEVE, TSHIRT, make_garment, make_outfit
 
 ONES = np.ones((336, 256, 1), np.float32)
@@ -115,6 +116,41 @@ def test_hidden_part_is_taken_from_the_other_side(outfits, garments):
     red = (hidden.image[..., 2] > 240) & (hidden.image[..., 0] < 20)
     assert not (red & (hidden.mask > 0.9)).any()
     assert hidden.holes < 0.1
+
+
+def scooped():
+    """The drawn person with a deep neckline, and a hand before the belly."""
+    outfit = make_outfit(sleeve=0.4)
+    open_ = np.zeros(outfit.region.shape, np.uint8)
+    cv2.ellipse(open_, (128, 112), (20, 40), 0, 0, 360, 1, -1)
+    hand = np.zeros_like(open_)
+    cv2.circle(hand, (128, 200), 12, 1, -1)
+    bare = (open_ | hand) > 0
+    outfit.parsing[bare], outfit.region[bare] = Parsing.SKIN, False
+    outfit.image[bare] = (130, 160, 210)
+    return outfit
+
+
+def test_a_flat_garment_has_the_worn_neckline_on_request(garments):
+    outfit, mesh = scooped(), garments[0].mesh
+    closed, opened = flatten(outfit, mesh), flatten(outfit, mesh, open_skin=True)
+    gone = (closed.mask > 0.9) & (opened.mask < 0.1)
+    assert gone.sum() > 300
+    at = dense_map(mesh, outfit.mesh, gone.shape, "left right torso")
+    rows = at[gone][:, 1]
+    assert rows.max() < 160, "the hand is filled up, not cut out"
+    assert (outfit.parsing[np.rint(rows).astype(int), np.rint(at[gone][:, 0]).astype(int)]
+            == Parsing.SKIN).mean() > 0.9  # fmt: skip
+    assert opened.holes < closed.holes
+
+
+def test_no_black_from_outside_the_picture_gets_into_filled_holes(garments):
+    outfit = make_outfit(sleeve=0.4, plain=True)
+    outfit.region[140:220, :106] = outfit.region[140:220, 150:] = False  # hidden flanks
+    outfit.parsing[140:220, 88:106] = outfit.parsing[140:220, 150:168] = Parsing.BAG
+    flat = flatten(outfit, garments[0].mesh, open_skin=True)
+    cloth = outfit.image[outfit.region].mean(0)
+    assert np.abs(flat.image[flat.mask > 0.99].astype(int) - cloth).max() < 30
 
 
 def test_stored_flow_keeps_an_eighth_of_a_pixel():

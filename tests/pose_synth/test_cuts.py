@@ -1,0 +1,132 @@
+import cv2
+import numpy as np
+import pytest
+
+from dmvton.parsing import Parsing
+from pose_synth.cuts import Cut, cut_garment, cut_outfit, draw_cut
+from pose_synth.outfit import skin_colour
+from pose_synth.products import dress
+from pose_synth.recipe import Generator, Recipe
+from pose_synth.strips import torso_coordinates
+from tests.figures import LONGSLEEVE, NECK_Y, TSHIRT, make_garment, make_outfit
+
+TANK = Cut(inset=0.12, curve=2.0, neck=0.25, depth=0.3, shape=2.0, hem=1.0)
+CAMISOLE = Cut(inset=0.2, curve=1.0, neck=0.0, depth=0.25, shape=1.0, hem=1.0, strap=0.03)
+CUTS = {"tank": TANK, "camisole": CAMISOLE, "cropped": TANK._replace(hem=0.6)}
+
+
+@pytest.fixture(scope="module")
+def garment():
+    return make_garment(TSHIRT)
+
+
+def grid():
+    return np.stack(np.meshgrid(np.linspace(0, 1, 101), np.linspace(0, 1, 101)), 2)
+
+
+def test_a_tank_top_keeps_two_straps_and_the_body():
+    keeps = TANK.keeps(grid())
+    assert np.array_equal(keeps, keeps[:, ::-1])
+    top = keeps[2]
+    assert not top[50] and not top[3] and top[20] and top[80], "neck, armhole, straps"
+    assert keeps[40:].all(), "below the armpits nothing is cut"
+
+
+def test_a_camisole_hangs_on_thin_straps_and_a_strapless_top_on_none():
+    keeps = CAMISOLE.keeps(grid())
+    assert 2 <= np.flatnonzero(keeps[10, :50]).size <= 7
+    strapless = CAMISOLE._replace(strap=0.0).keeps(grid())
+    assert not strapless[:25].any() and strapless[35:].all()
+
+
+def test_a_cropped_top_ends_at_its_hem():
+    keeps = CUTS["cropped"].keeps(grid())
+    assert keeps[58, 50] and not keeps[62:].any()
+
+
+def test_every_drawn_cut_leaves_a_top():
+    rng = np.random.default_rng(0)
+    shares = [draw_cut(rng).keeps(grid()).mean() for _ in range(300)]
+    assert 0.2 < min(shares) and max(shares) < 0.999 and np.std(shares) > 0.05
+
+
+@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("corners", [TSHIRT, LONGSLEEVE])
+def test_a_cut_garment_has_no_sleeves_and_lies_before_a_plain_wall(corners, name):
+    whole = make_garment(corners)
+    cut = cut_garment(whole, CUTS[name], np.random.default_rng(0))
+    assert cut.mesh.left is None and cut.mesh.right is None and cut.key == whole.key
+    inside, outside = cut.mask > 0.99, cut.mask < 0.01
+    assert not (inside & (whole.mask < 0.5)).any()
+    torso = ~np.isnan(torso_coordinates(whole.mesh, whole.mask.shape)[..., 0])
+    assert not inside[cv2.dilate(torso.astype(np.uint8), np.ones((3, 3))) == 0].any()
+    assert np.abs(cut.image[inside].astype(int) - whole.image[inside]).max() <= 3
+    corner = cut.image[0, 0]
+    assert (cut.image[outside] == corner).all(1).mean() > 0.9
+
+
+def test_the_back_may_show_in_the_neckline_and_is_no_garment(garment):
+    shown = [cut_garment(garment, TANK, np.random.default_rng(seed)) for seed in range(8)]
+    neck = torso_coordinates(garment.mesh, garment.mask.shape)
+    neck = (np.abs(neck[..., 0] - 0.5) < 0.05) & (np.abs(neck[..., 1] - 0.22) < 0.03)
+    assert neck.sum() > 20
+    backs = [bool((one.image[neck] != one.image[0, 0]).any()) for one in shown]
+    assert True in backs and False in backs
+    assert all(one.mask[neck].max() < 0.1 for one in shown)
+
+
+@pytest.mark.parametrize("sleeve", [0.0, 0.4, 0.95])
+@pytest.mark.parametrize("name", CUTS)
+def test_who_wears_a_cut_top_has_bare_arms(name, sleeve):
+    outfit = make_outfit(sleeve=sleeve)
+    worn = cut_outfit(outfit, CUTS[name])
+    assert worn is not None
+    arms = worn.region.copy()
+    arms[:, 88:168] = False
+    assert arms.sum() < 150, "a rest beside the shoulders at most"
+    bared = outfit.region & ~worn.region
+    skin = bared & (worn.parsing == Parsing.SKIN)
+    assert skin.sum() > 200
+    tone = np.median(worn.image[skin], axis=0)
+    assert np.abs(tone - skin_colour(outfit)).max() < 40
+    assert worn.region[NECK_Y + 55, 128] and not worn.region[NECK_Y + 2, 128]
+
+
+def test_garment_and_person_are_cut_alike(garment):
+    """Where the person shows the top, the flow leads to the garment and not to its wall."""
+    outfit = make_outfit(sleeve=0.4, plain=True)
+    for cut in CUTS.values():
+        flat, worn = cut_garment(garment, cut, np.random.default_rng(1)), cut_outfit(outfit, cut)
+        dressed = dress(worn, flat, np.ones((336, 256, 1), np.float32))
+        flow = dressed.flow
+        there = cv2.remap(flat.mask, flow[..., 0], flow[..., 1], cv2.INTER_LINEAR)
+        inside = cv2.erode(worn.region.astype(np.uint8), np.ones((5, 5))) > 0
+        assert (there[inside] > 0.5).mean() > 0.97
+        bare = (outfit.region & ~worn.region) & (worn.parsing == Parsing.SKIN)
+        bare = cv2.erode(bare.astype(np.uint8), np.ones((5, 5))) > 0
+        torso = bare & ~np.isnan(torso_coordinates(worn.mesh, bare.shape)[..., 0])
+        assert torso.sum() > 100 and (there[torso] < 0.5).mean() > 0.9
+
+
+def test_without_skin_to_be_seen_nobody_is_bared():
+    outfit = make_outfit(sleeve=0.4)
+    outfit.parsing[outfit.parsing == Parsing.SKIN] = Parsing.HAIR
+    assert cut_outfit(outfit, TANK) is None
+
+
+def test_product_c_shows_sleeveless_tops_on_request(garment):
+    people = [make_outfit("a", sleeve=0.4), make_outfit("b", sleeve=0.9)]
+    recipe = Recipe(real_target=0.0, real_input=1.0, sleeveless_garment=1.0, painted_skin=1.0)
+    generator = Generator(people, [garment], recipe)
+    for seed in range(8):
+        sample = generator.draw(np.random.default_rng(seed))
+        assert sample.kind == "C-real"
+        beside = sample.target_mask.copy()
+        beside[:, 85:171] = 0
+        assert (beside > 127).sum() < 150 < (sample.person_mask[:, :85] > 127).sum()
+
+
+def test_people_without_sleeves_are_drawn_more_often_on_request(garment):
+    people = [make_outfit("bare", sleeve=0.0), *(make_outfit(f"{k}", sleeve=0.4) for k in range(3))]
+    chance = Generator(people, [garment], Recipe(sleeveless_target=4.0)).chance
+    assert chance == pytest.approx([4 / 7, 1 / 7, 1 / 7, 1 / 7])
