@@ -2,6 +2,8 @@
 
     python -m benchmarks.contact_sheet --data DATA --out sheet.png [--kind t-shirt] [--pairs 40]
 
+`--kind sleeveless` cuts held-out t-shirts into vests, tank tops and camisoles: no photo shows one.
+
 DATA holds `ccp/` and `clothing/train/`. People and garments are those of the committed test split,
 which no training saw; the pairs are drawn at random from a seed and none is left out: a pair that
 fails is shown with its error. Do not publish the sheets: the pictures are of real people.
@@ -13,12 +15,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.vests import vests
 from dmvton import TryOn
 from dmvton.errors import DmvtonError
 from pose_synth import split
 from pose_synth.ccp import ClothingCoParsing
 from pose_synth.pose import PoseBank
 
+SLEEVELESS = "sleeveless"
 CELL = (180, 240)  # (width, height) of one picture on the sheet
 
 
@@ -43,27 +47,32 @@ def frontal(poses: PoseBank, keys: list[str]) -> list[str]:
     return kept
 
 
-def pairs(data: Path, part: str, kind: str, count: int, seed: int) -> list[tuple[str, Path]]:
-    """Random (person id, garment path) pairs of one part of the split."""
+def pairs(data: Path, part: str, kind: str, count: int, seed: int) -> list[tuple[str, np.ndarray]]:
+    """Random (person id, garment photo (H, W, 3) uint8 RGB) pairs of one part of the split."""
     rng = np.random.default_rng(seed)
     poses = PoseBank.load()
     present = set(ClothingCoParsing(data / "ccp").ids())
     people = split.select(sorted(set(poses.index) & present), "persons", part)
     people = frontal(poses, people)
+    people = [people[i] for i in rng.permutation(len(people))[:count]]
+    if kind == SLEEVELESS:
+        return list(zip(people, vests(data, len(people), seed, part), strict=True))
     folder = data / "clothing" / "train" / kind
     keys = [f"{kind}/{p.stem}" for p in sorted(folder.glob("*.jpg"))]
     clothes = split.select(keys, "garments", part)
-    people = [people[i] for i in rng.permutation(len(people))[:count]]
-    return [
-        (p, folder / f"{clothes[rng.integers(len(clothes))].split('/')[1]}.jpg") for p in people
-    ]
+    chosen = [clothes[rng.integers(len(clothes))].split("/")[1] for _ in people]
+    return [(p, photo_of(folder / f"{c}.jpg")) for p, c in zip(people, chosen, strict=True)]
 
 
-def cell(engine: TryOn, photo: np.ndarray, garment: Path) -> np.ndarray:
+def photo_of(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB."""
+    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+
+
+def cell(engine: TryOn, photo: np.ndarray, shop: np.ndarray) -> np.ndarray:
     """Person, garment and result side by side; the person's pictures cut to the crop."""
-    shop = cv2.cvtColor(cv2.imread(str(garment)), cv2.COLOR_BGR2RGB)
     try:
-        result = engine(photo, engine.garment(garment))
+        result = engine(photo, engine.garment(shop))
     except DmvtonError as error:
         blank = np.full((CELL[1], CELL[0], 3), 60, np.uint8)
         cv2.putText(blank, type(error).__name__, (6, 120), 0, 0.55, (255, 80, 80), 1, cv2.LINE_AA)

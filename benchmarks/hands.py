@@ -1,7 +1,7 @@
-"""How much of the hands a student changes, and how much of bare arms a long sleeve leaves bare.
+"""How much of the hands a student changes, and what its sleeves do on people with bare arms.
 
 Hands lie before the garment, are few pixels, and are the first thing that an eye finds wrong; a
-sleeve that ends above the elbow of one arm is the second.
+sleeve that ends above the elbow of one arm is the second, a tank top with sleeves the third.
 
     python -m benchmarks.hands --data DATA student-256x192 runs/onnx
 """
@@ -16,7 +16,8 @@ import numpy as np
 
 from benchmarks.evaluation import paired, protocol
 from benchmarks.evaluation.contenders import Student
-from benchmarks.evaluation.regions import arms
+from benchmarks.evaluation.regions import arms, torso_length
+from benchmarks.vests import vests
 from dmvton.compose import distances
 from dmvton.garment import Garment
 from dmvton.keypoints import Keypoint as K
@@ -40,6 +41,10 @@ SLEEVES = (  # held-out garment photos with long sleeves
 )
 
 
+VESTS = 8, 29  # sleeveless tops, and the seed that they are drawn with
+UPPER = 0.35  # of the way from shoulder to elbow, from where on a sleeveless top bares an arm
+
+
 class Hands(NamedTuple):
     """Of one set of weights."""
 
@@ -49,10 +54,18 @@ class Hands(NamedTuple):
     count: int  # photos with hands to be seen
 
 
-class Arms(NamedTuple):
-    """Bare ones in untouched photos, in garments with long sleeves."""
+class Person(NamedTuple):
+    """Somebody with bare forearms."""
 
-    bare: float  # share of their pixels that the sleeves do not cover
+    photo: np.ndarray  # (256, 192, 3) uint8, untouched
+    bare: np.ndarray  # (256, 192) bool, bare skin of the arms that any long sleeve covers
+    upper: np.ndarray  # (256, 192) bool, of the upper arms, what no sleeveless top covers
+
+
+class Arms(NamedTuple):
+    """Of people with bare forearms."""
+
+    wrong: float  # share of the pixels that should be covered and are not, or the other way round
     half: float  # share of the results in which that is more than half of them
     count: int  # people
 
@@ -97,25 +110,37 @@ def stretch(seen: paired.View) -> np.ndarray:
     return arms(points, seen.old.shape, 0.1)
 
 
-def people(pairs: Iterable[protocol.Pair]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Untouched photos (256, 192, 3) of people with bare arms, and these arms (256, 192) bool."""
-    found: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+def upper_arms(seen: paired.View) -> np.ndarray:
+    """(256, 192) bool: the upper arms from `UPPER` on."""
+    points = seen.points.copy()
+    for shoulder, elbow, wrist in (
+        (K.LEFT_SHOULDER, K.LEFT_ELBOW, K.LEFT_WRIST),
+        (K.RIGHT_SHOULDER, K.RIGHT_ELBOW, K.RIGHT_WRIST),
+    ):
+        points[shoulder] += UPPER * (points[elbow] - points[shoulder])
+        points[wrist] = points[elbow]
+    radius = 0.07 * torso_length(seen.points) / torso_length(points)  # the shoulders have moved
+    return arms(points, seen.old.shape, radius)
+
+
+def people(pairs: Iterable[protocol.Pair]) -> list[Person]:
+    """Everybody with bare forearms, once."""
+    found: dict[bytes, Person] = {}
     for seen in map(paired.view, pairs):
         skin = stretch(seen) & (seen.parsing == Parsing.SKIN) & ~seen.new
         if skin.sum() > LEAST_ARM:
-            found.setdefault(seen.target.tobytes(), (seen.target, skin))
+            found.setdefault(seen.target.tobytes(), Person(seen.target, skin, upper_arms(seen)))
     return list(found.values())
 
 
-def bare_arms(
-    student: Student, bare: list[tuple[np.ndarray, np.ndarray]], garments: list[Garment]
-) -> Arms:
-    """What long sleeves leave bare of the arms of people in their own short ones."""
-    shares = [
-        1 - float((shown(student, photo, garment)[1] & skin).sum() / skin.sum())
-        for photo, skin in bare
-        for garment in garments
-    ]
+def arms_in(student: Student, bare: list[Person], garments: list[Garment], long: bool) -> Arms:
+    """What long sleeves leave bare of their arms, or sleeveless tops cover of the upper arms."""
+    shares = []
+    for person in bare:
+        where = person.bare if long else person.upper
+        for garment in garments:
+            cloth = shown(student, person.photo, garment)[1]
+            shares.append(float(((cloth != long) & where).sum() / where.sum()))
     if not shares:
         return Arms(float("nan"), float("nan"), 0)
     return Arms(float(np.mean(shares)), float(np.mean(np.array(shares) > 0.5)), len(bare))
@@ -132,16 +157,20 @@ def main() -> None:
     folder = protocol.draw(args.data, args.cache, args.samples)
     bare = people(protocol.pairs(folder, args.samples))
     photos = [args.data / "clothing/train" / f"{key}.jpg" for key in SLEEVES]
+    tops = vests(args.data, *VESTS)
     for weights in args.weights:
         student = Student(weights, Path(weights), 1)
+        garment = student.engine.garment
         found = measure(student, protocol.pairs(folder, args.samples))
-        left = bare_arms(student, bare, [student.engine.garment(photo) for photo in photos])
+        left = arms_in(student, bare, [garment(photo) for photo in photos], long=True)
+        more = arms_in(student, bare, [garment(top) for top in tops], long=False)
         print(
             f"{weights}: of hands, {found.pixels:.1%} of the pixels change, and in "
             f"{found.photos:.1%} of {found.count} photos more than a quarter; "
             f"{found.missing:.1%} of the new garment is missing; of bare arms, long sleeves leave "
-            f"{left.bare:.1%} bare, and of {left.count} people in {left.half:.1%} of the results "
-            "more than half"
+            f"{left.wrong:.1%} bare, and of {left.count} people in {left.half:.1%} of the results "
+            f"more than half; of upper arms, sleeveless tops cover {more.wrong:.1%}, and in "
+            f"{more.half:.1%} more than half"
         )
 
 

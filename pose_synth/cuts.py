@@ -1,4 +1,4 @@
-"""Sleeveless cuts: vests, tank tops, camisoles, strapless and cropped tops out of tops with sleeves.
+"""Sleeveless cuts: vests, tank tops, camisoles, strapless and cropped tops out of other tops.
 
 No shop photo of the collections shows one. A cut says in coordinates of the torso's mesh what stays
 of a top, so that it falls alike on the garment photo and on the person who wears it.

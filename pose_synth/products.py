@@ -135,7 +135,9 @@ def flatten(outfit: Outfit, layout: StripMesh, open_skin: bool = False) -> Flat:
 def _open(outfit: Outfit, layout: StripMesh, at: np.ndarray) -> np.ndarray:
     """(H, W) bool, in the flat picture: skin that a neckline or an armhole leaves open."""
     skin = (outfit.parsing == Parsing.SKIN) & ~outfit.region
-    seen = cv2.remap(skin.astype(np.uint8), at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=0)
+    seen = cv2.remap(
+        skin.astype(np.uint8), at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderValue=0
+    )
     where = np.nan_to_num(torso_coordinates(layout, at.shape[:2]), nan=2)
     side, down = np.minimum(where[..., 0], 1 - where[..., 0]), where[..., 1]
     # A hand before the chest is skin as well: only what reaches an edge is open.

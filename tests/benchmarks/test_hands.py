@@ -69,6 +69,7 @@ def test_a_line_for_each_set_of_weights(fake, pairs, monkeypatch, tmp_path, caps
     monkeypatch.setattr(protocol, "draw", lambda *_: None)
     monkeypatch.setattr(protocol, "pairs", lambda folder, count: pairs[:count])
     monkeypatch.setattr(hands, "SLEEVES", ("shirt/a",))
+    monkeypatch.setattr(hands, "vests", lambda *_: [pairs[0].raw.garment])
     folder = tmp_path / "clothing/train/shirt"
     folder.mkdir(parents=True)
     cv2.imwrite(str(folder / "a.jpg"), pairs[0].raw.garment)
@@ -92,17 +93,28 @@ def test_of_an_arm_counts_what_a_long_sleeve_reaches():
     assert points[K.LEFT_WRIST, 1] == 200, "the view stays as it is"
 
 
+def test_of_an_upper_arm_counts_what_no_sleeveless_top_reaches():
+    seen = view()
+    seen.points[[K.LEFT_SHOULDER, K.LEFT_ELBOW, K.LEFT_WRIST], :2] = (60, 50), (60, 150), (60, 220)
+    seen.points[[K.RIGHT_SHOULDER, K.RIGHT_ELBOW], :2] = (140, 50), (140, 150)
+    seen.points[[K.LEFT_HIP, K.RIGHT_HIP], :2] = (80, 150), (120, 150)
+    found = hands.upper_arms(seen)
+    assert found[95:145, 60].all() and found[95:145, 140].all()
+    assert not found[:75].any() and not found[165:].any() and not found[:, 75:125].any()
+    assert seen.points[K.LEFT_SHOULDER, 1] == 50, "the view stays as it is"
+
+
 @pytest.mark.parametrize("covered", [False, True])
 def test_shares_of_bare_arms(monkeypatch, covered):
     bare = view()._replace(new=np.zeros((256, 192), bool))
     sleeved = view()._replace(new=np.ones((256, 192), bool))
+    whole = np.ones((256, 192), bool)
     monkeypatch.setattr(paired, "view", lambda pair: pair)
-    monkeypatch.setattr(hands, "stretch", lambda seen: np.ones(seen.old.shape, bool))
+    monkeypatch.setattr(hands, "stretch", lambda _: whole)
+    monkeypatch.setattr(hands, "upper_arms", lambda _: whole)
     monkeypatch.setattr(hands, "shown", lambda *_: (None, np.full((256, 192), covered)))
-    left = 0.0 if covered else 1.0
-    assert hands.bare_arms(None, hands.people([sleeved, bare, bare]), ["garment"]) == (
-        left,
-        left,
-        1,
-    )
-    assert hands.bare_arms(None, hands.people([sleeved]), ["garment"]).count == 0
+    people = hands.people([sleeved, bare, bare])
+    left, more = (hands.arms_in(None, people, ["garment"], long) for long in (True, False))
+    assert left == (1 - covered, 1 - covered, 1)
+    assert more == (covered, covered, 1)
+    assert hands.arms_in(None, hands.people([sleeved]), ["garment"], True).count == 0
