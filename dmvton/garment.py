@@ -1,5 +1,6 @@
 """A garment, ready to be worn: its full-size photo and what the network made of it."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from dmvton.hem import Torso, torso_of
 from dmvton.image_io import Picture
 from dmvton.runtime import NetworkPair, to_tensor
 from dmvton.strays import strays
+from dmvton.wall import before_wall
 
 _BAND = 256  # photo rows painted at once
 
@@ -162,7 +164,27 @@ def _look(network: NetworkPair, picture: Picture, box: Box, border: np.ndarray) 
     if alpha is not None:  # a cut-out: whoever made it knows better than the network
         mask = sample(alpha, box, network.size, np.zeros(1))
         features["garment_mask"] = (mask / np.float32(255))[None, None]
+    else:
+        mask, photo = features["garment_mask"][0, 0].copy(), shown(rgb, box, network.size)
+        mask[photo] = before_wall(small[photo], mask[photo], border)
+        features["garment_mask"] = mask[None, None]
     return Garment(Pyramid(rgb), box, border, small, tensor, features)
+
+
+def shown(rgb: np.ndarray, box: Box, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a letterbox of `size` (height, width) that are photo, not bars."""
+    part = box.inside(*rgb.shape[:2])
+    return (
+        _pixels(part.y - box.y, part.height, box.height, size[0]),
+        _pixels(part.x - box.x, part.width, box.width, size[1]),
+    )
+
+
+def _pixels(start: int, length: int, whole: int, count: int) -> slice:
+    """A stretch of a side in network pixels, at least one."""
+    first = min(math.floor(start * count / whole + 0.5), count - 1)
+    last = math.floor((start + length) * count / whole + 0.5)
+    return slice(first, max(last, first + 1))
 
 
 def surely_garment(mask: np.ndarray, rule: GarmentRule = RULE) -> np.ndarray:

@@ -12,15 +12,17 @@ import pytest
 from app.web.build import PAGE
 from dmvton.compose import composite
 from dmvton.crop import Box, Tracker, letterbox, sample, search_boxes, torso_box
-from dmvton.garment import Garment, Pyramid, border_colour, encode, extended
+from dmvton.garment import Garment, Pyramid, border_colour, encode, extended, shown
 from dmvton.hem import torso_of, with_hem
 from dmvton.holes import without_holes
 from dmvton.image_io import Picture
 from dmvton.runtime import Layers
 from dmvton.strays import strays
+from dmvton.wall import before_wall
 from tests.dmvton.test_holes import TORSO
 from tests.dmvton.test_holes import layers_of as layers_with_holes
 from tests.dmvton.test_strays import laid
+from tests.dmvton.test_wall import CLOTH, hung, partial
 
 SIZE = (64, 48)
 _NAMES = ("x", "y", "width", "height")
@@ -29,6 +31,7 @@ import * as geometry from "./js/geometry.js";
 import * as pixels from "./js/pixels.js";
 import * as garments from "./js/garment.js";
 import { strays } from "./js/strays.js";
+import { beforeWall } from "./js/wall.js";
 import { composite } from "./js/compose.js";
 import { torsoOf, withHem } from "./js/hem.js";
 import { withoutHoles } from "./js/holes.js";
@@ -186,6 +189,43 @@ def test_background_that_the_mask_covers(node):
         expected = strays(picture, mask)
         np.testing.assert_array_equal(np.array(node(body, given)).reshape(mask.shape), expected)
         assert expected.any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_masks_before_a_wall(node, seed):
+    slope, noise = seed * 8.0, (1.0, 1.5, 2.0, 25.0)[seed]
+    photo, true = hung(slope=slope, noise=noise, seed=seed)
+    photo[10:20, 40:112] = (150, 90, 30)
+    cv2.rectangle(photo, (20, 80), (40, 150), CLOTH, 5)
+    mask = partial(true)
+    border = border_colour(photo)
+    given = {
+        "photo": photo.ravel().tolist(),
+        "mask": mask.ravel().tolist(),
+        "border": border.tolist(),
+    }
+    body = """return beforeWall(Uint8Array.from(given.photo), Float32Array.from(given.mask),
+      given.border, [200, 150]);"""
+    expected = before_wall(photo, mask, border)
+    assert (expected != mask).any() == (seed < 3)
+    np.testing.assert_array_equal(np.array(node(body, given)).reshape(mask.shape), expected)
+
+
+def test_which_part_of_a_letterbox_is_photo(node):
+    rng = np.random.default_rng(8)
+    cases = []
+    for height, width in rng.integers(16, 900, (60, 2)).tolist():
+        box = letterbox(height, width, SIZE)
+        cases.append((height, width, box))
+        cases += [(height, width, one) for one in boxes(rng, 3, height, max(width, 6))]
+    given = [{"height": h, "width": w, "box": as_dict(box)} for h, w, box in cases]
+    found = node("return given.map((one) => garments.shown(one, one.box, [64, 48]));", given)
+    for (height, width, box), got in zip(cases, found, strict=True):
+        rows, columns = shown(np.zeros((height, width, 3), np.uint8), box, SIZE)
+        assert as_box(got) == Box(
+            columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+        )
+        assert got["width"] >= 1 and got["height"] >= 1
 
 
 def test_background_that_the_mask_covers_is_painted_over(node):

@@ -6,6 +6,7 @@ import { strays } from "./strays.js";
 import { clamp, inside, letterbox, round } from "./geometry.js";
 import { torsoOf } from "./hem.js";
 import { nearestColours, Pyramid, sample, toPlanes } from "./pixels.js";
+import { beforeWall } from "./wall.js";
 
 // When a photo counts as showing a garment, and how it is framed.
 export const RULE = {
@@ -60,7 +61,34 @@ async function look(network, image, box, border) {
     ? Float32Array.from(sample(image, box, network.size, [0], [3]), (byte) => byte / 255)
     : null;
   const features = await network.encodeGarment(toPlanes(picture), mask);
-  return { box, picture, features, mask: features.garment_mask.data };
+  const found = features.garment_mask.data;
+  if (!image.cutOut) complete(found, picture, border, shown(image, box, network.size), network.size);
+  return { box, picture, features, mask: found };
+}
+
+/** Completes the mask, in place, where the part of it that is photo shows a plain wall. */
+function complete(mask, picture, border, { x, y, width, height }, [, w]) {
+  const from = (row) => (y + row) * w + x;
+  const photo = new Uint8Array(3 * width * height), part = new Float32Array(width * height);
+  for (let j = 0; j < height; j++) {
+    photo.set(picture.subarray(3 * from(j), 3 * (from(j) + width)), 3 * j * width);
+    for (let i = 0; i < width; i++) part[j * width + i] = mask[from(j) + i];
+  }
+  const whole = beforeWall(photo, part, border, [height, width]);
+  whole.forEach((value, i) => { mask[from(Math.floor(i / width)) + i % width] = value; });
+}
+
+/** Which part of a letterbox in network pixels is photo, not bars: at least one pixel. */
+export function shown(image, box, [h, w]) {
+  const part = inside(box, image.height, image.width);
+  const [x, width] = stretch(part.x - box.x, part.width, box.width, w);
+  const [y, height] = stretch(part.y - box.y, part.height, box.height, h);
+  return { x, y, width, height };
+}
+
+function stretch(start, length, whole, count) {
+  const first = Math.min(Math.floor(start * count / whole + 0.5), count - 1);
+  return [first, Math.max(Math.floor((start + length) * count / whole + 0.5) - first, 1)];
 }
 
 /** The median colour of the outermost pixels. */

@@ -1,5 +1,6 @@
 // Small holes in the new garment are closed; as dmvton/holes.py, which says why.
 
+import { parts } from "./areas.js";
 import { TORSO } from "./geometry.js";
 
 export const HOLES = {
@@ -45,28 +46,6 @@ function onTorso({ flow, height, width }, i, torso) {
   const x = (flow[i] + 1) * width / 2 - 0.5, y = (flow[height * width + i] + 1) * height / 2 - 0.5;
   return Math.abs(x - torso.middle) <= HOLES.aside * torso.half && y >= torso.top
     && y <= torso.bottom;
-}
-
-/** Connected parts, corners count, each as a list of pixels. */
-function parts(open, height, width) {
-  const left = open.slice(), found = [];
-  for (let start = 0; start < left.length; start++) {
-    if (!left[start]) continue;
-    const part = [start];
-    left[start] = 0;
-    for (let k = 0; k < part.length; k++) {
-      const x = part[k] % width, y = (part[k] - x) / width;
-      for (let v = Math.max(0, y - 1); v <= Math.min(height - 1, y + 1); v++) {
-        for (let u = Math.max(0, x - 1); u <= Math.min(width - 1, x + 1); u++) {
-          const at = v * width + u;
-          if (left[at]) part.push(at);
-          left[at] = 0;
-        }
-      }
-    }
-    found.push(part);
-  }
-  return found;
 }
 
 /** All of the garment within `grow` of a pixel. */

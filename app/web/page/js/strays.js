@@ -1,5 +1,6 @@
 // Background that a garment's mask covers; as dmvton/strays.py.
 
+import { dilated, opened } from "./areas.js";
 import { round } from "./geometry.js";
 
 const RARE = 8;       // a colour is the background's where it is so many times as frequent there
@@ -85,23 +86,4 @@ function keepOpen(found, garment, h, w) {
     }
   }
   found.forEach((value, i) => { found[i] = value & open[i]; });
-}
-
-/** Without what is narrower than a square of 2 * radius + 1 pixels. */
-function opened(area, h, w, radius) {
-  const not = (values) => values.map((value) => 1 - value);
-  return dilated(not(dilated(not(area), h, w, radius)), h, w, radius);
-}
-
-/** Grown by `radius` pixels. */
-function dilated(area, h, w, radius) {
-  const out = new Uint8Array(h * w);
-  for (let y = 0, i = 0; y < h; y++) for (let x = 0; x < w; x++, i++) {
-    for (let v = Math.max(0, y - radius); v <= Math.min(h - 1, y + radius); v++) {
-      for (let u = Math.max(0, x - radius); u <= Math.min(w - 1, x + radius); u++) {
-        if (area[v * w + u]) out[i] = 1;
-      }
-    }
-  }
-  return out;
 }
