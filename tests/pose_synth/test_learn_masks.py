@@ -1,5 +1,7 @@
 """Training of the garment mask on real photos: what it is shown, and that it learns."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -8,10 +10,12 @@ import torch
 from dmvton.errors import DataError
 from dmvton.student.config import StudentConfig
 from dmvton.student.encoders import GarmentEncoder
+from pose_synth import learn_masks
 from pose_synth.drawn import draw_garments
 from pose_synth.learn_masks import (
     Source,
     compose,
+    load_sources,
     mask_loss,
     on_sheet,
     report,
@@ -45,6 +49,38 @@ def test_a_composed_mask_lies_on_the_garment():
         inside, outside = (photo.mean(2)[m] for m in (mask > 0.99, mask < 0.01))
         shown += inside.std() < outside.std() + 0.05
     assert shown > 30, "the garment is of one colour, what it lies on is not"
+
+
+def smooth_walls(source, draws=40):
+    """How many of the composed photos lie before something without texture."""
+    rng, count = np.random.default_rng(0), 0
+    for _ in range(draws):
+        photo, mask = compose(rng, source, source.strips, SIZE)
+        away = cv2.dilate((mask > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
+        steps = np.abs(np.diff(photo, axis=1)).max(2)[away[:, 1:] & away[:, :-1]]
+        count += steps.size > 50 and np.quantile(steps, 0.9) < 0.01
+    return count
+
+
+def test_some_garments_hang_before_a_plain_wall(monkeypatch):
+    source = a_source()
+    source.image[source.mask == 0] = pattern((96, 128), 8)[source.mask == 0]
+    monkeypatch.setattr(learn_masks, "STUDIO", 0.0)
+    floors = smooth_walls(source)
+    monkeypatch.setattr(learn_masks, "STUDIO", 1.0)
+    assert smooth_walls(source) > floors + 8
+
+
+def test_tops_without_sleeves_are_added(monkeypatch):
+    tops = draw_garments(12, 0)
+    monkeypatch.setattr(learn_masks, "shop_tops", lambda data, part, **_: tops)
+    plain = load_sources(Path(), ("train",))
+    more = load_sources(Path(), ("train",), 1.0)
+    assert (len(plain), len(more)) == (12, 24)
+    for whole, cut in zip(plain, more[12:], strict=True):
+        assert 0 < (cut.mask > 127).sum() < (whole.mask > 127).sum()
+    some = load_sources(Path(), ("train",), 0.5)
+    assert 12 < len(some) < 24
 
 
 def test_a_sheet_lies_about_the_garment_and_ends_in_the_picture():
