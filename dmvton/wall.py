@@ -2,7 +2,8 @@
 
 The network's mask has holes in prints and loses straps, half of a grey cardigan or a black hem.
 Before a plain wall it need not be believed: the wall is what leads inwards from the border of the
-photo without an edge. It only adds to the mask, as a white shirt before a white wall has no edge.
+photo without an edge. But for loops of straps it only adds to the mask, as a white shirt before a
+white wall has no edge.
 """
 
 import cv2
@@ -21,9 +22,13 @@ ALIKE = 0.6
 """Least share of a missing piece in colours of the garment: a hanger has others."""
 OWN = 1 / 200
 """Least share of the garment in a colour that is one of its own."""
+SAME = 8
+"""Largest difference from the border's colour of wall in the loop of a strap."""
+LEAK = 0.15
+"""Share of the garment in the wall's colour from which on its loops are not looked for."""
 
 _SHIFT = 5  # of the colours, to 8 of each channel
-_KERNEL, _POCKET = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
+_KERNEL, _POCKET, _LOOP = (np.ones((side, side), np.uint8) for side in (3, 5, 13))
 
 
 def before_wall(photo: np.ndarray, mask: np.ndarray, border: np.ndarray) -> np.ndarray:
@@ -35,7 +40,8 @@ def before_wall(photo: np.ndarray, mask: np.ndarray, border: np.ndarray) -> np.n
         border: (3,) uint8, the colour of the photo's border.
 
     Returns:
-        (h, w) float32, nowhere less than the mask; the mask itself where the wall is not plain.
+        (h, w) float32, less than the mask in loops of straps alone; the mask itself where the wall
+        is not plain.
     """
     wall, known = _wall(photo, border), mask > 0.5
     rim = np.ones_like(known)
@@ -65,17 +71,34 @@ def before_wall(photo: np.ndarray, mask: np.ndarray, border: np.ndarray) -> np.n
     accepted &= foreign < 0.5 * size
     accepted[0] = accepted[np.unique(piece[rim])] = False
     sure = accepted[piece] | (taken[label] & known)
-    return np.maximum(mask, sure.astype(np.float32))
+    whole = np.maximum(mask, sure.astype(np.float32))
+    same = _near(photo, border, SAME)
+    if (known & same).sum() < LEAK * known.sum():
+        whole[_loops(same & ~wall, wall)] = 0
+    return whole
+
+
+def _near(photo: np.ndarray, border: np.ndarray, levels: int) -> np.ndarray:
+    """(h, w) bool: at most so many levels of each channel from the border's colour."""
+    return np.abs(photo.astype(np.int16) - border.astype(np.int16)).max(2) <= levels
+
+
+def _loops(shut_in: np.ndarray, wall: np.ndarray) -> np.ndarray:
+    """Pixels in the wall's colour that something close to the wall shuts in, as a strap does."""
+    beside = cv2.dilate(wall.astype(np.uint8), _LOOP) > 0
+    count, part = cv2.connectedComponents(shut_in.astype(np.uint8))
+    loop = np.bincount(part[~beside], minlength=count) == 0
+    loop[0] = False
+    return loop[part]
 
 
 def _wall(photo: np.ndarray, border: np.ndarray) -> np.ndarray:
     """(h, w) bool: what leads inwards from the border in small steps of colour."""
-    near = np.abs(photo.astype(np.int16) - border.astype(np.int16)).max(2) <= FAR
     colour = [int(level) for level in border]
     framed = cv2.copyMakeBorder(photo, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=colour)
     # OpenCV fills no pixel that this has, which is one pixel wider than what it fills.
     filled = np.zeros((framed.shape[0] + 2, framed.shape[1] + 2), np.uint8)
-    filled[2:-2, 2:-2] = ~near
+    filled[2:-2, 2:-2] = ~_near(photo, border, FAR)
     step, way = (STEP,) * 3, 4 | cv2.FLOODFILL_MASK_ONLY | 2 << 8
     cv2.floodFill(framed, filled, (0, 0), 0, step, step, way)
     return filled[2:-2, 2:-2] == 2

@@ -197,7 +197,9 @@ def test_masks_before_a_wall(node, seed):
     photo, true = hung(slope=slope, noise=noise, seed=seed)
     photo[10:20, 40:112] = (150, 90, 30)
     cv2.rectangle(photo, (20, 80), (40, 150), CLOTH, 5)
+    cv2.rectangle(photo, (52, 20), (60, 70), CLOTH, 2)
     mask = partial(true)
+    mask[20:70, 51:62] = 1
     border = border_colour(photo)
     given = {
         "photo": photo.ravel().tolist(),

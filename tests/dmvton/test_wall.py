@@ -53,6 +53,17 @@ def test_a_white_top_before_a_white_wall_keeps_what_the_network_saw():
     assert (found >= mask).all() and (found[~true] > 0.5).mean() < 0.005
 
 
+def test_wall_in_the_loop_of_a_strap_goes_and_a_white_print_stays():
+    photo, true = hung()
+    cv2.rectangle(photo, (52, 20), (60, 70), CLOTH, 2)  # a strap from front to back
+    photo[100:104, 60:90] = WALL  # letters
+    mask = true.astype(np.float32)
+    mask[20:70, 51:62] = 1
+    found = before_wall(photo, mask, np.uint8(WALL))
+    assert found[25:66, 56].max() == 0 and found[25:66, 52].min() == 1
+    assert found[101:103, 62:88].min() == 1
+
+
 def test_a_textured_floor_is_no_wall():
     photo, true = hung(noise=25)
     mask = partial(true)

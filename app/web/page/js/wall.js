@@ -8,6 +8,8 @@ const RIM = 0.75;  // share of the photo's rim from which on the wall is plain
 const KNOWN = 0.25; // least share of a thing before the wall that the mask has
 const ALIKE = 0.6; // least share of a missing piece in colours of the garment
 const OWN = 1 / 200; // least share of the garment in a colour that is one of its own
+const SAME = 8;    // largest difference from the border's colour of wall in the loop of a strap
+const LEAK = 0.15; // share of the garment in the wall's colour from which on no loop is looked for
 const SHIFT = 5;   // of the colours, to 8 of each channel
 const BINS = 256 >> SHIFT;
 
@@ -17,7 +19,7 @@ const BINS = 256 >> SHIFT;
  * @param photo h * w * 3 bytes, the garment photo at network size, without a letterbox's bars
  * @param mask h * w values in [0, 1], the network's
  * @param border the colour of the photo's border
- * @returns Float32Array h * w, nowhere less than the mask
+ * @returns Float32Array h * w
  */
 export function beforeWall(photo, mask, border, [h, w]) {
   const whole = Float32Array.from(mask);
@@ -51,18 +53,27 @@ export function beforeWall(photo, mask, border, [h, w]) {
     const foreign = total(other, piece) >= 0.5 * piece.length;
     if (fits && !foreign && !piece.some(isRim)) for (const i of piece) whole[i] = 1;
   }
+  const same = known.map((_, i) => near(photo, i, border, SAME));
+  if (sumOf(known.map((value, i) => value & same[i])) < LEAK * sumOf(known)) {
+    // Wall in the loop of a strap lies close to the wall outside; a print does not.
+    const beside = dilated(wall, h, w, 6);
+    for (const part of parts(same.map((value, i) => value & (1 - wall[i])), h, w)) {
+      if (total(beside, part) === part.length) for (const i of part) whole[i] = 0;
+    }
+  }
   return whole;
 }
 
+const near = (photo, i, colour, levels) => [0, 1, 2].every((c) =>
+  Math.abs(photo[3 * i + c] - colour[c]) <= levels);
+const sumOf = (area) => area.reduce((sum, value) => sum + value, 0);
 const total = (area, pixels) => pixels.reduce((sum, i) => sum + area[i], 0);
 
 /** What leads inwards from the border in small steps of colour. */
 function wallOf(photo, border, h, w) {
   const wall = new Uint8Array(h * w), queue = [];
-  const step = (i, from, largest) => [0, 1, 2].every((c) =>
-    Math.abs(photo[3 * i + c] - from[c]) <= largest);
   const visit = (i, from) => {
-    if (wall[i] || !step(i, from, STEP) || !step(i, border, FAR)) return;
+    if (wall[i] || !near(photo, i, from, STEP) || !near(photo, i, border, FAR)) return;
     wall[i] = 1;
     queue.push(i);
   };
