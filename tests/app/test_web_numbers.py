@@ -308,8 +308,10 @@ def test_composites(node, box):
 
 @pytest.mark.parametrize("wrist", [None, (52, 86)])
 def test_holes_are_those_of_python(node, wrist):
-    """A button, a hand, a gap beside the torso and a neck."""
+    """A button, a hand, a gap beside the torso, a neck, and a badge above a zip."""
     layers = layers_with_holes([(40, 40, 2), (52, 80, 3), (22, 60, 3), (47, 24, 8)], wrist)
+    cv2.circle(layers.alpha, (60, 50), 5, 0, -1)
+    layers.alpha[50:110, 59:62] = 0
     soft = cv2.GaussianBlur(layers.alpha, (0, 0), 0.8)
     given = {name: getattr(layers, name).ravel().tolist() for name in ("beta", "keypoints")}
     given |= {"alpha": soft.ravel().tolist(), "torso": TORSO._asdict()}

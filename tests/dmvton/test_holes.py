@@ -49,6 +49,16 @@ def test_a_button_is_covered_with_its_rim():
     assert closed(blurred)[60 - 5 : 60 + 6, 47].min() > 0.9
 
 
+def test_a_badge_that_hangs_together_with_the_hem_is_covered():
+    layers = layers_of([(47, 60, 5)])
+    layers.alpha[60:110, 46:49] = 0  # a zip below it
+    alpha = closed(layers)
+    assert alpha[54:67, 41:54].min() == 1
+    assert alpha[80:95, 47].max() == 0, "the zip itself is no hole"
+    layers.alpha[60:110, 42:53] = 0
+    assert np.array_equal(closed(layers), layers.alpha), "what is as wide is one with it"
+
+
 @pytest.mark.parametrize(
     "hole",
     [

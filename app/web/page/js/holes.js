@@ -1,6 +1,6 @@
 // Small holes in the new garment are closed; as dmvton/holes.py, which says why.
 
-import { parts } from "./areas.js";
+import { dilated, opened, parts } from "./areas.js";
 import { TORSO } from "./geometry.js";
 
 export const HOLES = {
@@ -8,6 +8,7 @@ export const HOLES = {
   hand: 0.4,  // torso lengths from a wrist that is seen, within which a hole may be a hand
   seen: 0.85, // from this visibility on a wrist is seen
   aside: 0.9, // share of the garment's half width that a hole may lie off its middle
+  neck: 2,    // network pixels; also looked at is what is left without twice as narrow necks
   grow: 3,    // network pixels about a hole that are covered with it
 };
 const WRISTS = [5, 6];
@@ -34,7 +35,9 @@ export function withoutHoles(alpha, answer, torso) {
     return onTorso(answer, i, torso)
       && hands.every((h) => Math.hypot(x - h[0], y - h[1]) > HOLES.hand * length);
   });
-  const holes = parts(open, height, width).filter(mayClose);
+  const wide = dilated(opened(open, height, width, HOLES.neck), height, width, HOLES.neck)
+    .map((value, i) => value & open[i]);
+  const holes = [open, wide].flatMap((area) => parts(area, height, width)).filter(mayClose);
   if (holes.length === 0) return alpha;
   const out = alpha.slice();
   for (const i of holes.flat()) cover(out, i % width, Math.floor(i / width), height, width);
