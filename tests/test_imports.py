@@ -33,6 +33,7 @@ BASE_MODULES = (
     "dmvton.holes",
     "dmvton.sessions",
     "dmvton.strays",
+    "dmvton.wall",
     "dmvton.locate",
     "dmvton.compose",
     "dmvton.tryon",
