@@ -15,8 +15,8 @@ REACH = 1 / 16
 PATCH = 5
 """Smallest patch that lies beside the garment, in pixels."""
 
-_BINS = 16  # of each channel
-_SHIFT = 4
+_BITS = 4  # kept of each channel
+_BINS = 1 << _BITS
 
 
 def strays(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -39,8 +39,7 @@ def strays(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     empty = np.zeros_like(garment)
     if not garment.any() or not away.any():
         return empty
-    r, g, b = np.moveaxis(picture.astype(np.int64) >> _SHIFT, 2, 0)
-    colour = (r * _BINS + g) * _BINS + b
+    colour = colour_numbers(picture, _BITS)
     here, there = (_histogram(colour[area]) for area in (garment, away))
     foreign = RARE * here * int(away.sum()) < there * int(garment.sum())
     found = foreign[colour] & garment
@@ -50,6 +49,12 @@ def strays(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
     _, parts = cv2.connectedComponents((found | ~garment).astype(np.uint8), connectivity=8)
     found &= np.isin(parts, np.unique(parts[~garment]))
     return (cv2.dilate(found.astype(np.uint8), kernel) > 0) & garment
+
+
+def colour_numbers(picture: np.ndarray, bits: int) -> np.ndarray:
+    """(h, w, 3) uint8 to (h, w) int64: the highest bits of the three channels as one number."""
+    r, g, b = np.moveaxis(picture.astype(np.int64) >> (8 - bits), 2, 0)
+    return (((r << bits) | g) << bits) | b
 
 
 def _histogram(colours: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ white wall has no edge.
 import cv2
 import numpy as np
 
+from dmvton.strays import colour_numbers
+
 STEP = 4
 """Largest difference between neighbours on a wall, in levels of each channel: it may be lit from
 one side and take up soft shadows."""
@@ -27,7 +29,7 @@ SAME = 8
 LEAK = 0.15
 """Share of the garment in the wall's colour from which on its loops are not looked for."""
 
-_SHIFT = 5  # of the colours, to 8 of each channel
+_BITS = 3  # kept of each channel where colours are counted
 _KERNEL, _POCKET, _LOOP = (np.ones((side, side), np.uint8) for side in (3, 5, 13))
 
 
@@ -109,11 +111,9 @@ def _histograms(photo: np.ndarray, known: np.ndarray, wall: np.ndarray) -> list[
 
     Three of (h, w), for the colour of each pixel.
     """
-    r, g, b = np.moveaxis(photo.astype(np.int64) >> _SHIFT, 2, 0)
-    bins = 256 >> _SHIFT
-    colour = (r * bins + g) * bins + b
+    colour = colour_numbers(photo, _BITS)
     away = cv2.dilate(known.astype(np.uint8), _KERNEL) == 0
     return [
-        (np.bincount(colour[area], minlength=bins**3) / max(1, area.sum()))[colour]
+        (np.bincount(colour[area], minlength=1 << 3 * _BITS) / max(1, area.sum()))[colour]
         for area in (known, away, wall)
     ]

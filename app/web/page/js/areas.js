@@ -9,15 +9,22 @@ export function opened(area, h, w, radius) {
 
 /** Grown by `radius` pixels. */
 export function dilated(area, h, w, radius) {
-  const out = new Uint8Array(h * w);
-  for (let y = 0, i = 0; y < h; y++) for (let x = 0; x < w; x++, i++) {
-    for (let v = Math.max(0, y - radius); v <= Math.min(h - 1, y + radius); v++) {
-      for (let u = Math.max(0, x - radius); u <= Math.min(w - 1, x + radius); u++) {
-        if (area[v * w + u]) out[i] = 1;
-      }
-    }
-  }
+  const along = new Uint8Array(h * w), out = new Uint8Array(h * w);
+  for (let y = 0; y < h; y++) spread(area, along, y * w, 1, w, radius);
+  for (let x = 0; x < w; x++) spread(along, out, x, w, h, radius);
   return out;
+}
+
+/** Marks what lies within `radius` of a marked pixel on one row or column. */
+function spread(area, out, start, step, count, radius) {
+  for (let k = 0, left = 0; k < count; k++) {
+    left = area[start + k * step] ? radius + 1 : left - 1;
+    if (left > 0) out[start + k * step] = 1;
+  }
+  for (let k = count - 1, left = 0; k >= 0; k--) {
+    left = area[start + k * step] ? radius + 1 : left - 1;
+    if (left > 0) out[start + k * step] = 1;
+  }
 }
 
 /** Connected parts, corners count, each as a list of pixels. */

@@ -208,3 +208,13 @@ export function blurred(image, h, w, channels, sigma, reach, border) {
   pass(between, out, h, w, w, 1);
   return out;
 }
+
+/** The colour of each pixel as one number, the highest `bits` of each of its three bytes. */
+export function colourNumbers(picture, bits) {
+  const number = new Uint16Array(picture.length / 3), shift = 8 - bits;
+  for (let i = 0; i < number.length; i++) {
+    const [r, g, b] = [0, 1, 2].map((c) => picture[3 * i + c] >> shift);
+    number[i] = (((r << bits) | g) << bits) | b;
+  }
+  return number;
+}

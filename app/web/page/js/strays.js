@@ -2,12 +2,13 @@
 
 import { dilated, opened } from "./areas.js";
 import { round } from "./geometry.js";
+import { colourNumbers } from "./pixels.js";
 
 const RARE = 8;       // a colour is the background's where it is so many times as frequent there
 const REACH = 1 / 16; // widest slit, as a share of the picture's width
 const PATCH = 5;      // smallest patch beside the garment, in pixels
-const BINS = 16;      // of each channel
-const SHIFT = 4;
+const BITS = 4;       // kept of each channel
+const BINS = 1 << BITS;
 
 /**
  * Where a garment's mask covers background: slits between two parts of it, and patches.
@@ -23,11 +24,7 @@ export function strays(picture, mask, [h, w]) {
   const inside = total(garment), outside = total(away);
   const found = new Uint8Array(h * w);
   if (inside === 0 || outside === 0) return found;
-  const colour = new Uint16Array(h * w);
-  for (let i = 0; i < colour.length; i++) {
-    const [r, g, b] = [0, 1, 2].map((c) => picture[3 * i + c] >> SHIFT);
-    colour[i] = (r * BINS + g) * BINS + b;
-  }
+  const colour = colourNumbers(picture, BITS);
   const here = histogram(colour, garment), there = histogram(colour, away);
   for (let i = 0; i < found.length; i++) {
     const k = colour[i];

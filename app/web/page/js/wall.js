@@ -1,6 +1,7 @@
 // The garment before a plain wall: what is not wall is garment; as dmvton/wall.py, which says why.
 
 import { dilated, not, opened, parts } from "./areas.js";
+import { colourNumbers } from "./pixels.js";
 
 const STEP = 4;    // largest difference between neighbours on a wall, of each channel
 const FAR = 32;    // largest difference of a wall from the border's colour
@@ -10,8 +11,7 @@ const ALIKE = 0.6; // least share of a missing piece in colours of the garment
 const OWN = 1 / 200; // least share of the garment in a colour that is one of its own
 const SAME = 8;    // largest difference from the border's colour of wall in the loop of a strap
 const LEAK = 0.15; // share of the garment in the wall's colour from which on no loop is looked for
-const SHIFT = 5;   // of the colours, to 8 of each channel
-const BINS = 256 >> SHIFT;
+const BITS = 3;    // kept of each channel where colours are counted
 
 /**
  * The mask of a garment, completed where the photo shows it before a plain wall.
@@ -39,8 +39,8 @@ export function beforeWall(photo, mask, border, [h, w]) {
       else missing[i] = 1;
     }
   }
-  const away = not(dilated(known, h, w, 1));
-  const [cloth, rest, paint] = [known, away, wall].map((area) => shares(photo, area));
+  const colour = colourNumbers(photo, BITS), away = not(dilated(known, h, w, 1));
+  const [cloth, rest, paint] = [known, away, wall].map((area) => shares(colour, area));
   const own = known.map((_, i) => cloth[i] >= OWN && cloth[i] >= rest[i]);
   const other = known.map((_, i) => rest[i] > cloth[i]);
   // Wall that a sleeve shuts in is no print.
@@ -90,16 +90,9 @@ function wallOf(photo, border, h, w) {
 }
 
 /** How large a share of an area has the colour of each pixel. */
-function shares(photo, area) {
-  const colour = (i) => {
-    const [r, g, b] = [0, 1, 2].map((c) => photo[3 * i + c] >> SHIFT);
-    return (r * BINS + g) * BINS + b;
-  };
-  const counts = new Float64Array(BINS ** 3);
-  let sum = 0;
-  area.forEach((value, i) => {
-    counts[colour(i)] += value;
-    sum += value;
-  });
-  return Float64Array.from(area, (_, i) => counts[colour(i)] / Math.max(1, sum));
+function shares(colour, area) {
+  const counts = new Float64Array(1 << 3 * BITS);
+  area.forEach((value, i) => { counts[colour[i]] += value; });
+  const sum = Math.max(1, sumOf(area));
+  return Float64Array.from(area, (_, i) => counts[colour[i]] / sum);
 }
