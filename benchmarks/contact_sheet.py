@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.vests import vests
 from dmvton import TryOn
 from dmvton.errors import DmvtonError
+from dmvton.image_io import read_picture
 from pose_synth import split
 from pose_synth.ccp import ClothingCoParsing
 from pose_synth.pose import PoseBank
@@ -61,12 +62,8 @@ def pairs(data: Path, part: str, kind: str, count: int, seed: int) -> list[tuple
     keys = [f"{kind}/{p.stem}" for p in sorted(folder.glob("*.jpg"))]
     clothes = split.select(keys, "garments", part)
     chosen = [clothes[rng.integers(len(clothes))].split("/")[1] for _ in people]
-    return [(p, photo_of(folder / f"{c}.jpg")) for p, c in zip(people, chosen, strict=True)]
-
-
-def photo_of(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    photos = [read_picture(folder / f"{name}.jpg").rgb for name in chosen]
+    return list(zip(people, photos, strict=True))
 
 
 def cell(engine: TryOn, photo: np.ndarray, shop: np.ndarray) -> np.ndarray:

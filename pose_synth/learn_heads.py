@@ -27,7 +27,8 @@ def train_heads(checkpoint: Path, data: Path, out: Path, size: tuple[int, int], 
     torch.manual_seed(seed)
     student = load_network("student", checkpoint)
     assert isinstance(student, Student)
-    train_masks(student.garment, load_sources(data, ("train",), BARE, seed), size, steps, seed)
+    if steps > 0:
+        train_masks(student.garment, load_sources(data, ("train",), BARE, seed), size, steps, seed)
     report(student.garment, load_sources(data, ("val", "test")), size)
     fit_tops(student.garment, data, size)
     out.mkdir(parents=True, exist_ok=True)
