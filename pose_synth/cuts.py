@@ -24,6 +24,7 @@ from pose_synth.persons import odd, scale_of
 from pose_synth.strips import (
     ARMPIT,
     StripMesh,
+    dense_map,
     fill_nearest,
     torso_coordinates,
 )
@@ -39,6 +40,7 @@ class Cut(NamedTuple):
     shape: float  # exponent of the neckline: 1 a V, 2 a scoop, 6 nearly square
     hem: float  # from here on down nothing stays; 1 leaves all
     strap: float | None = None  # half width of straps; what is above `depth` goes but for these
+    sleeves: bool = False  # whether sleeves stay
 
     def keeps(self, where: np.ndarray) -> np.ndarray:
         """Mask (...) bool of what stays at torso coordinates (..., 2)."""
@@ -58,9 +60,9 @@ class Cut(NamedTuple):
 
 
 def draw_cut(rng: np.random.Generator) -> Cut:
-    """A vest, a tank top, a camisole or, seldom, a strapless top; one in four is cropped."""
+    """A vest, a tank top, a camisole or a strapless top; one in four is cropped."""
     hem = rng.uniform(0.55, 0.8) if rng.random() < 0.25 else 1.0
-    kind = rng.choice(["vest", "tank", "camisole", "strapless"], p=[0.36, 0.34, 0.22, 0.08])
+    kind = rng.choice(["vest", "tank", "camisole", "strapless"], p=[0.32, 0.3, 0.25, 0.13])
     if kind in ("camisole", "strapless"):
         strap = rng.uniform(0.012, 0.035) if kind == "camisole" else 0.0
         return Cut(rng.uniform(0.14, 0.26), 1, 0, rng.uniform(0.15, 0.28), 1, hem, strap)
@@ -73,28 +75,46 @@ def draw_cut(rng: np.random.Generator) -> Cut:
     return Cut(inset, rng.uniform(1.5, 3), neck, depth, shape, hem)
 
 
+def draw_neck(rng: np.random.Generator) -> Cut:
+    """A neckline for a top that keeps its sleeves: its own, a high one or a deeper one."""
+    kind = rng.choice(["own", "high", "deep"], p=[0.35, 0.3, 0.35])
+    if kind == "own":
+        return _sleeved(0.2, 0, 1)
+    if kind == "high":
+        return _sleeved(rng.uniform(0.13, 0.2), rng.uniform(0.02, 0.08), 2)
+    return _sleeved(
+        rng.uniform(0.12, 0.26), rng.uniform(0.08, 0.3), float(rng.choice([1, 1, 2, 3]))
+    )
+
+
+def _sleeved(neck: float, depth: float, shape: float) -> Cut:
+    return Cut(0, 1, neck, depth, shape, 1.0, sleeves=True)
+
+
 def cut_garment(garment: Garment, cut: Cut, rng: np.random.Generator) -> Garment:
-    """The garment without its sleeves and what else is cut away, before a plain wall.
+    """The garment without what is cut away, before a plain wall.
 
     Half of the time the back shows in the neckline, as it does in shop photos; it is no part of
-    the mask.
+    the mask. Where sleeves and hem stay, the photo's ground stays half of the time.
     """
-    where = torso_coordinates(garment.mesh, garment.mask.shape)
-    torso = ~np.isnan(where[..., 0])
-    where = np.nan_to_num(where, nan=-1)
-    keep = torso & cut.keeps(where)
-    behind = np.full(3, rng.choice([255, 255, 245, 235, 210, 120, 40]), np.float32)
-    image = np.broadcast_to(behind, garment.image.shape)
-    if rng.random() < 0.5:
-        higher = rng.uniform(0.3, 0.9)
-        back = cut._replace(depth=cut.depth * higher)
-        inner = _soft(torso & back.keeps(where))
-        image = image + (garment.extended * rng.uniform(0.5, 0.9) - image) * inner
-    share = _soft(keep) * garment.mask[..., None]
+    place = _place(garment.mesh, garment.mask.shape, cut)
+    behind = _wall(rng)
+    image = np.broadcast_to(behind, garment.image.shape).astype(np.float32)
+    ground = cut.sleeves and cut.hem >= 1 and rng.random() < 0.5
+    if ground:
+        image = garment.image.astype(np.float32)
+    if ground or rng.random() < 0.5:  # on a ground the garment lies: its back shows
+        higher = 0 if ground else rng.uniform(0.3, 0.9)
+        inner = _soft(place.keep(cut._replace(depth=cut.depth * higher)))
+        if cut.sleeves:
+            inner = inner * garment.mask[..., None]
+        dark = garment.extended * rng.uniform(0.5, 0.9)
+        image = image + (dark - image) * inner
+    share = _soft(place.keep(cut)) * garment.mask[..., None]
     image = np.round(image + (garment.image - image) * share).astype(np.uint8)
     mask = share[..., 0].astype(np.float32)
     extended = extend_colours(image, mask > 0.5, inset=odd(5, scale_of(garment.mask)))
-    mesh = StripMesh(garment.mesh.torso, None, None)
+    mesh = garment.mesh if cut.sleeves else StripMesh(garment.mesh.torso, None, None)
     return replace(garment, image=image, mask=mask, extended=extended, mesh=mesh)
 
 
@@ -103,23 +123,60 @@ def cut_outfit(outfit: Outfit, cut: Cut) -> Outfit | None:
 
     None where that cannot be: the picture shows no skin to take the colour from.
     """
-    if outfit.mesh.left is not None or outfit.mesh.right is not None:
+    bare_sides = outfit.mesh.left is None and outfit.mesh.right is None
+    if not cut.sleeves and not bare_sides:
         outfit = bare_arms(outfit, 0.03)
     worn = outfit.worn
-    where = torso_coordinates(worn.mesh, outfit.region.shape)
-    inside, where = ~np.isnan(where[..., 0]), fill_nearest(where)
-    if not inside.any():
+    place = _place(worn.mesh, outfit.region.shape, cut)
+    if not place.torso.any():
         return None
-    keep = cut.keeps(where)
+    keep = place.near(cut)
     # A deeper neckline or armhole than the cut's is filled up first.
-    outfit = cover(outfit, inside & keep & (outfit.parsing == Parsing.SKIN) & (where[..., 1] < 0.5))
+    open_skin = place.torso & keep & (outfit.parsing == Parsing.SKIN) & (place.where[..., 1] < 0.5)
+    outfit = cover(outfit, open_skin)
     away = outfit.region & ~keep
+    if cut.sleeves and not away.any():
+        return replace(outfit, worn=worn)
     down, _ = below_shoulders(outfit)
     bare = bared(outfit, away, away & body_area(outfit) & (down > -0.12))
     if bare is outfit:
         return None
     # The mesh stays: what is left of the top would tell its flanks and shoulders wrongly.
     return replace(bare, worn=worn)
+
+
+class _Place(NamedTuple):
+    """Where the pixels of a picture lie on a top that is to be cut."""
+
+    where: np.ndarray  # (H, W, 2) torso coordinates, beyond the torso those of its nearest pixel
+    torso: np.ndarray  # (H, W) bool
+    sleeve: np.ndarray  # (H, W) bool: on a sleeve that stays, or nearest to one
+
+    def near(self, cut: Cut) -> np.ndarray:
+        """(H, W) bool: what the cut leaves, the picture beyond the top like what is nearest."""
+        return cut.keeps(self.where) | self.sleeve
+
+    def keep(self, cut: Cut) -> np.ndarray:
+        """(H, W) bool: what the cut leaves of the top."""
+        return self.near(cut) & (self.torso | cut.sleeves)
+
+
+def _place(mesh: StripMesh, size: tuple[int, int], cut: Cut) -> _Place:
+    where = torso_coordinates(mesh, size)
+    if not cut.sleeves:
+        torso = ~np.isnan(where[..., 0])
+        return _Place(fill_nearest(where), torso, np.zeros(size, bool))
+    sleeve = np.isfinite(dense_map(mesh, mesh, size, "left right")[..., 0])
+    torso = ~np.isnan(where[..., 0]) & ~sleeve
+    mark = np.where(torso | sleeve, sleeve, np.nan).astype(np.float32)
+    known = np.concatenate([np.where(sleeve[..., None], 0.5, where), mark[..., None]], 2)
+    known = fill_nearest(known)
+    return _Place(known[..., :2], torso, known[..., 2] > 0.5)
+
+
+def _wall(rng: np.random.Generator) -> np.ndarray:
+    """(3,) float32 grey of the walls that shops have."""
+    return np.full(3, rng.choice([255, 255, 245, 235, 210, 120, 40]), np.float32)
 
 
 def _soft(mask: np.ndarray) -> np.ndarray:

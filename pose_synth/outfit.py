@@ -27,6 +27,7 @@ class Outfit:
     worn: WornMesh
     layers: str
     target_only: bool = False  # see `Person`
+    lifelike: bool = False  # see `Recipe.lifelike_skin`
 
     @property
     def mesh(self) -> StripMesh:
@@ -131,7 +132,7 @@ def add_sleeves(outfit: Outfit, reach: float) -> Outfit:
     """Extends the top over bare arms down to `reach`; skin there gets the top's brightness."""
     skin = outfit.parsing == Parsing.SKIN
     arm = (skin & arm_band(outfit, reach, 0.22)).astype(np.uint8)
-    size = odd(5, outfit.scale)
+    size = odd(3 if outfit.lifelike else 5, outfit.scale)
     grown = cv2.dilate(arm, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))) > 0
     free = np.isin(outfit.parsing, (Parsing.BACKGROUND, Parsing.SKIN)) | outfit.region
     return cover(outfit, grown & free & arm_band(outfit, reach, 0.26))
@@ -156,9 +157,24 @@ def cover(outfit: Outfit, added: np.ndarray) -> Outfit:
 
 
 def skin_colour(outfit: Outfit) -> np.ndarray | None:
-    """Median skin colour (3,) of the picture, None where too little is seen."""
+    """Colour (3,) of painted skin: the median of all that is seen, None where that is too little.
+
+    Of a lifelike outfit it is that of the lighter half above the hips: legs are often in the shade
+    or in stockings, and necks in the shade of the chin.
+    """
+    if outfit.lifelike:
+        return _light_skin(outfit)
     skin = outfit.parsing == Parsing.SKIN
     return np.median(outfit.image[skin], axis=0) if skin.sum() > 40 * outfit.scale**2 else None
+
+
+def _light_skin(outfit: Outfit) -> np.ndarray | None:
+    down, _ = below_shoulders(outfit)
+    skin = outfit.image[(outfit.parsing == Parsing.SKIN) & (down < 0.9)].astype(np.float32)
+    if len(skin) <= 40 * outfit.scale**2:
+        return None
+    light = skin.mean(1)
+    return np.median(skin[light >= np.median(light)], axis=0)
 
 
 def _skin_paint(outfit: Outfit, where: np.ndarray) -> np.ndarray:
@@ -178,7 +194,11 @@ def bare_arms(outfit: Outfit, reach: float) -> Outfit:
     cut = outfit.region & whole & ~keep & ~torso_area(outfit)
     body = (outfit.region | (outfit.parsing > 0)).astype(np.uint8)
     solid = cv2.dilate(body, square(3, outfit.scale))
-    return bared(outfit, cut, cut & arm_band(outfit, 1.02, 0.17), cut & (solid > 0))
+    skin = arm_band(outfit, 1.02, 0.17)
+    if outfit.lifelike:  # a sleeve lies on the shoulder, and hangs away from the arm further down
+        inner = cv2.erode(outfit.region.astype(np.uint8), square(3, outfit.scale)) > 0
+        skin |= inner & (arm_band(outfit, 0.12, 0.27) | arm_band(outfit, 0.3, 0.21))
+    return bared(outfit, cut, cut & skin, cut & (solid > 0))
 
 
 def crop_hem(outfit: Outfit, amount: float) -> Outfit:

@@ -60,7 +60,7 @@ class Pattern(NamedTuple):
     keep: np.ndarray  # (2, H, W) uint8: front and back, 1 where the cut leaves cloth
     mesh: StripMesh | None  # None for cuts whose outline is no sleeved top
     sleeve: float  # share of the arm
-    hem: float  # depth in torso lengths, as recipe.flat_hem
+    hem: float  # depth in torso lengths, as sizes.flat_hem
     core: np.ndarray  # (2, H, W) uint8: the cloth without its ends; hides what is under it
 
 

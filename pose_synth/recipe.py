@@ -1,12 +1,18 @@
 """Draws samples: which person, which garments, which changes of cut."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dmvton.parsing import Parsing
 from pose_synth.borrowed import nearest_tops, put_over, tops_of
-from pose_synth.cuts import Cut, cut_garment, cut_outfit, draw_cut
+from pose_synth.cuts import (
+    Cut,
+    cut_garment,
+    cut_outfit,
+    draw_cut,
+    draw_neck,
+)
 from pose_synth.garments import Garment
 from pose_synth.outfit import (
     LONG_SLEEVE,
@@ -28,6 +34,7 @@ from pose_synth.products import (
     garment_layers,
     shading,
 )
+from pose_synth.sizes import flat_hem, is_long, sleeve_reach, unlike
 from pose_synth.strips import StripMesh
 from pose_synth.trims import neckwear_of, pinned, with_neckwear
 
@@ -78,24 +85,29 @@ class Recipe:
     open_skin: float = 0.0
     """Among product D, chance that the flat garment has the worn one's neckline and armholes; else
     it has a shop garment's, and of the neckline the network can only learn to leave it."""
+    cropped_garment: float = 0.0
+    """Among product C, chance that a garment with sleeves is cropped, and the belly bare where the
+    old top covered it."""
+    cut_neck: float = 0.0
+    """Among product C, chance that a garment with sleeves gets another neckline, which the person
+    wears too, be the old one deeper or higher; else every garment takes the old one's."""
+    own_sleeves: float = 0.0
+    """Chance that sleeves are as long as the flat garment's own say: in product C the person's are
+    changed, in product D the flat garment is chosen. Else any short garment lies on any short
+    sleeve, and a wide t-shirt, which is neither short nor long, may be drawn down to the hands."""
+    longest_top: float = 0.0
+    """Single tops whose hem lies above this, in torso lengths, are worn at their whole length: the
+    rest of one, below a new hem, would look like the old top left behind."""
+    lifelike_skin: bool = False
+    """Whether painted skin has the tone of face and arms, bared shoulders are as round as the
+    sleeve was, and sleeves that are put on lie close; else the tone is that of all skin, legs
+    included, and from thin shoulders and wide sleeves the network learns to puff sleeves up."""
     max_holes: float = 0.45
     """Share of a flattened garment that may have been hidden."""
 
 
 class Rejected(Exception):
     """This draw gives no usable sample; draw again."""
-
-
-def is_long(garment: Garment) -> bool:
-    """Whether a shop garment has long sleeves."""
-    return garment.mesh.sleeve_ratio() > 0.42
-
-
-def flat_hem(mesh: StripMesh) -> float:
-    """Depth in torso lengths of a flat garment's hem once it is worn, by length over chest."""
-    chest = np.linalg.norm(mesh.torso[5, 0] - mesh.torso[5, -1])
-    length = np.linalg.norm(mesh.torso[1, 4] - mesh.torso[-1, 4])
-    return float(0.95 * length / (chest + 1e-6))
 
 
 class Generator:
@@ -108,6 +120,8 @@ class Generator:
         self.neckwear = neckwear_of(outfits) if self.recipe.neckwear > 0 else []
         wearers = {one.key for one in self.neckwear}
         outfits = [o for o in outfits if o.key not in wearers]
+        if self.recipe.lifelike_skin:
+            outfits = [replace(o, lifelike=True) for o in outfits]
         self.outfits, self.garments = outfits, garments
         self.long = [g for g in garments if is_long(g)]
         self.short = [g for g in garments if not is_long(g)]
@@ -139,9 +153,17 @@ class Generator:
     def _any_garment(self, rng) -> Garment:
         return self._garment(rng, bool(rng.random() < 0.45))
 
-    def _fit_sleeves(self, rng, outfit: Outfit, long: bool, painted: float) -> Outfit:
+    def _fit_sleeves(self, rng, outfit: Outfit, garment: Garment) -> Outfit:
         """The outfit with sleeves that suit a long- or short-sleeved garment."""
-        worn_long = outfit.sleeve > LONG_SLEEVE
+        worn_long, long = outfit.sleeve > LONG_SLEEVE, is_long(garment)
+        painted = self.recipe.painted_skin
+        if self.recipe.own_sleeves > 0 and rng.random() < self.recipe.own_sleeves:
+            reach = min(sleeve_reach(garment.mesh) + rng.normal(0, 0.03), 1.0)
+            if outfit.sleeve > reach + 0.08 and reach < 0.88:
+                if worn_long and rng.random() > painted:
+                    raise Rejected
+                return bare_arms(outfit, reach)
+            return add_sleeves(outfit, reach) if outfit.sleeve < reach - 0.08 else outfit
         if long and not worn_long:
             return add_sleeves(outfit, rng.uniform(0.85, 1.0))
         if not long and worn_long:
@@ -196,21 +218,50 @@ class Generator:
             cut = draw_cut(rng)
             garment, fitted = cut_garment(garment, cut, rng), self._cut(rng, outfit, cut)
             return self._redressed(rng, outfit, fitted, garment)
-        fitted = self._fit_sleeves(rng, outfit, is_long(garment), self.recipe.painted_skin)
+        fitted = self._fit_sleeves(rng, outfit, garment)
+        r = self.recipe
+        if r.cropped_garment > 0 and rng.random() < r.cropped_garment:
+            return self._recut_sleeved(rng, outfit, self._raised(rng, fitted), garment, True)
         lack = flat_hem(garment.mesh) - fitted.worn.hem
         if lack > 0.08 and rng.random() < 0.6:
             fitted = lower_hem(fitted, min(lack, 0.35))
-        return self._redressed(rng, outfit, self._natural_hem(rng, fitted, garment), garment)
+        fitted = self._natural_hem(rng, fitted, garment)
+        if r.cut_neck > 0 and rng.random() < r.cut_neck:
+            return self._recut_sleeved(rng, outfit, fitted, garment, False)
+        return self._redressed(rng, outfit, fitted, garment)
+
+    def _recut_sleeved(self, rng, outfit, fitted: Outfit, garment: Garment, crop: bool) -> Sample:
+        """Product C with a garment that keeps its sleeves and gets a neckline, and a hem if `crop`.
+
+        `fitted` is the outfit in that garment's length and sleeves.
+        """
+        cut = draw_neck(rng)
+        if crop:
+            cut = cut._replace(hem=rng.uniform(0.55, 0.85) / flat_hem(garment.mesh))
+            if cut.hem > 0.85 or fitted.worn.hem < 0.85 or outfit.layers == "layered":
+                raise Rejected
+        fitted = cut_outfit(fitted, cut)
+        if fitted is None:
+            raise Rejected
+        return self._redressed(rng, outfit, fitted, cut_garment(garment, cut, rng))
 
     def _cut(self, rng, outfit: Outfit, cut: Cut) -> Outfit:
         """The outfit, which may have long sleeves as seldom as for short ones, in such a cut."""
         if outfit.sleeve > LONG_SLEEVE and rng.random() > self.recipe.painted_skin:
             raise Rejected
-        low = raise_hem(outfit, LOWEST_WAIST + rng.uniform(0, 0.15), rng.uniform(-0.04, 0.06))
-        fitted = cut_outfit(low, cut)
+        fitted = cut_outfit(self._raised(rng, outfit), cut)
         if fitted is None:
             raise Rejected
         return fitted
+
+    def _raised(self, rng, outfit: Outfit) -> Outfit:
+        """The outfit without what lies below the hips, of a coat or dress."""
+        if self._one_top(outfit):
+            return outfit
+        return raise_hem(outfit, LOWEST_WAIST + rng.uniform(0, 0.15), rng.uniform(-0.04, 0.06))
+
+    def _one_top(self, outfit: Outfit) -> bool:
+        return outfit.layers == "single" and outfit.worn.hem < self.recipe.longest_top
 
     def _redressed(self, rng, outfit: Outfit, fitted: Outfit, garment: Garment) -> Sample:
         """Product C, once the person's outfit is `fitted` to the garment."""
@@ -226,7 +277,7 @@ class Generator:
     def _natural_hem(self, rng, outfit: Outfit, garment: Garment) -> Outfit:
         """The outfit cut to the garment's length; above the hips nothing could lie below a hem."""
         depth = max(flat_hem(garment.mesh), LOWEST_WAIST) + rng.normal(0, 0.05)
-        if rng.random() > self.recipe.natural_hem:
+        if rng.random() > self.recipe.natural_hem or self._one_top(outfit):
             return outfit
         return raise_hem(outfit, depth, rng.uniform(-0.04, 0.06))
 
@@ -270,8 +321,13 @@ class Generator:
 
     def _layout(self, rng, outfit: Outfit) -> Garment:
         """A shop garment whose outline is borrowed: sleeves and length are like the worn ones."""
-        picks = [self._garment(rng, outfit.sleeve > LONG_SLEEVE) for _ in range(6)]
-        best = min(picks, key=lambda g: abs(flat_hem(g.mesh) - outfit.worn.hem))
+        r = self.recipe
+        if r.own_sleeves > 0 and rng.random() < r.own_sleeves:
+            picks = [self._any_garment(rng) for _ in range(12)]
+        else:
+            picks = [self._garment(rng, outfit.sleeve > LONG_SLEEVE) for _ in range(6)]
+        hem, sleeve = outfit.worn.hem, outfit.sleeve if len(picks) > 6 else None
+        best = min(picks, key=lambda g: unlike(g.mesh, hem, sleeve))
         mesh = best.mesh
         sleeves = [None if w is None else f for w, f in zip(outfit.mesh[1:], mesh[1:], strict=True)]
         cut = StripMesh(mesh.torso, *sleeves)

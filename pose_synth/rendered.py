@@ -14,8 +14,8 @@ from pose_synth.patterns import SIZE as PATTERN_SIZE
 from pose_synth.persons import CANVAS, canvas_matrix
 from pose_synth.products import Sample
 from pose_synth.raster import FIELD_STEP
-from pose_synth.recipe import flat_hem, is_long
 from pose_synth.render import Camera, Dressing, Picture, Scene, garment_field
+from pose_synth.sizes import flat_hem, is_long
 from pose_synth.strips import fill_nearest
 from pose_synth.wardrobe import COLLARED, EYE_VERTICES, TOPS, Wardrobe
 

@@ -3,16 +3,20 @@ import numpy as np
 import pytest
 
 from dmvton.parsing import Parsing
-from pose_synth.cuts import Cut, cut_garment, cut_outfit, draw_cut
+from pose_synth.cuts import Cut, cut_garment, cut_outfit, draw_cut, draw_neck
 from pose_synth.outfit import skin_colour
 from pose_synth.products import dress
 from pose_synth.recipe import Generator, Recipe
+from pose_synth.sizes import flat_hem
 from pose_synth.strips import torso_coordinates
 from tests.figures import LONGSLEEVE, NECK_Y, TSHIRT, make_garment, make_outfit
 
 TANK = Cut(inset=0.12, curve=2.0, neck=0.25, depth=0.3, shape=2.0, hem=1.0)
 CAMISOLE = Cut(inset=0.2, curve=1.0, neck=0.0, depth=0.25, shape=1.0, hem=1.0, strap=0.03)
 CUTS = {"tank": TANK, "camisole": CAMISOLE, "cropped": TANK._replace(hem=0.6)}
+
+HIGH = Cut(inset=0.0, curve=1.0, neck=0.2, depth=0.0, shape=1.0, hem=1.0, sleeves=True)
+DEEP = HIGH._replace(depth=0.25)
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +134,74 @@ def test_people_without_sleeves_are_drawn_more_often_on_request(garment):
     people = [make_outfit("bare", sleeve=0.0), *(make_outfit(f"{k}", sleeve=0.4) for k in range(3))]
     chance = Generator(people, [garment], Recipe(sleeveless_target=4.0)).chance
     assert chance == pytest.approx([4 / 7, 1 / 7, 1 / 7, 1 / 7])
+
+
+def on_torso(mesh, size, sides, rows):
+    """(H, W) bool: pixels at torso coordinates within (low, high) of the width and the length."""
+    where = torso_coordinates(mesh, size)
+    with np.errstate(invalid="ignore"):
+        inside = [
+            (where[..., k] > r[0]) & (where[..., k] < r[1]) for k, r in ((0, sides), (1, rows))
+        ]
+    return inside[0] & inside[1]
+
+
+@pytest.mark.parametrize("corners", [TSHIRT, LONGSLEEVE])
+def test_a_top_may_keep_its_sleeves_and_lose_its_hem(corners):
+    whole = make_garment(corners)
+    cut = cut_garment(whole, HIGH._replace(hem=0.6), np.random.default_rng(0))
+    gone = (whole.mask > 0.9) & (cut.mask < 0.1)
+    below = on_torso(whole.mesh, gone.shape, (0.1, 0.9), (0.65, 0.97))
+    assert gone[below].all() and below.sum() > 2000
+    assert cut.mesh.left is not None
+    rows, columns = np.nonzero(cut.mask > 0.9)
+    assert columns.min() < 25 and columns.max() > 214, "both cuffs"
+    cuff, hem = corners["cuff_in"][1], 42 + 0.6 * (corners["hem"][1] - 42)
+    assert rows.max() == pytest.approx(max(cuff, hem), abs=9)
+
+
+def test_a_deep_neckline_on_the_ground_shows_the_back(garment):
+    middle = on_torso(garment.mesh, garment.mask.shape, (0.48, 0.52), (0.06, 0.15))
+    shown = [cut_garment(garment, DEEP, np.random.default_rng(seed)) for seed in range(12)]
+    assert all(one.mask[middle].max() < 0.2 for one in shown)
+    ground = [one for one in shown if (one.image[:20] == garment.image[:20]).all()]
+    assert ground
+    for one in ground:
+        dark = one.image[middle].mean() / garment.image[middle].mean()
+        assert 0.45 < dark < 0.95
+
+
+def test_a_high_neckline_fills_the_old_one():
+    outfit = make_outfit(sleeve=0.4)
+    deep = cut_outfit(outfit, DEEP)
+    middle = on_torso(outfit.mesh, outfit.region.shape, (0.47, 0.53), (0.06, 0.15))
+    assert outfit.region[middle].all() and not deep.region[middle].any()
+    assert (deep.parsing[middle] == Parsing.SKIN).all()
+    high = cut_outfit(deep, HIGH)
+    assert high.region[middle].all()
+    beside = np.ones(outfit.region.shape, bool)
+    beside[:, 88:168] = False
+    assert np.array_equal(high.region[beside], outfit.region[beside]), "the sleeves stay"
+
+
+def test_every_drawn_neckline_leaves_shoulders_and_hem():
+    rng = np.random.default_rng(0)
+    depths = []
+    for _ in range(200):
+        keeps = draw_neck(rng).keeps(grid())
+        assert keeps[:, [0, 10, 90, 100]].all() and keeps[40:].all()
+        depths.append((~keeps[:, 50]).mean())
+    assert min(depths) == 0 and max(depths) > 0.25
+    assert 0.2 < np.mean(np.array(depths) > 0.09) < 0.5
+
+
+def test_product_c_shows_cropped_tops_and_other_necklines_on_request(garment):
+    people = [make_outfit("a", sleeve=0.4), make_outfit("b", sleeve=0.9)]
+    recipe = Recipe(real_target=0, real_input=1, painted_skin=1, cropped_garment=1)
+    cropped = Generator(people, [garment], recipe).draw(np.random.default_rng(0))
+    assert np.nonzero(cropped.target_mask[:, 118:138] > 127)[0].max() < NECK_Y + 105
+    assert (cropped.garment_mask[-70:] < 20).all() and flat_hem(garment.mesh) > 0.85
+    necks = Generator(people, [garment], Recipe(real_target=0, real_input=1, cut_neck=1))
+    samples = [necks.draw(np.random.default_rng(seed)) for seed in range(12)]
+    chest = [(s.target_mask[NECK_Y + 4 : NECK_Y + 20, 126:130] > 127).mean() for s in samples]
+    assert min(chest) < 0.3 and max(chest) == 1

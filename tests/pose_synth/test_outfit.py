@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -48,6 +51,34 @@ def test_sleeves_can_be_cut_off():
     torso = np.zeros_like(cut)
     torso[130:230, 105:150] = True
     assert not (cut & torso).any()
+
+
+def test_lifelike_skin_is_that_of_the_face_and_not_of_the_legs():
+    outfit = make_outfit(sleeve=0.4)
+    legs = np.zeros(outfit.region.shape, bool)
+    legs[250:, 60:200] = True
+    outfit.parsing[legs], outfit.image[legs] = Parsing.SKIN, (30, 40, 60)
+    assert skin_colour(outfit).max() < 70
+    assert skin_colour(replace(outfit, lifelike=True)) == pytest.approx([130, 160, 210], abs=25)
+    dark = replace(outfit, parsing=np.where(outfit.parsing == Parsing.SKIN, 0, outfit.parsing))
+    dark.parsing[legs] = Parsing.SKIN
+    assert skin_colour(replace(dark, lifelike=True)) is None, "legs alone say nothing of the face"
+
+
+def test_lifelike_shoulders_are_as_round_as_the_sleeve_was():
+    outfit = make_outfit(sleeve=0.9)
+    wide = cv2.dilate(outfit.region.astype(np.uint8), np.ones((7, 7))) > 0
+    outfit = replace(outfit, region=wide, parsing=np.where(wide, Parsing.UPPER, outfit.parsing))
+    thin, full = (bare_arms(replace(outfit, lifelike=on), 0.03) for on in (False, True))
+    skins = [(one.parsing == Parsing.SKIN) & wide for one in (thin, full)]
+    assert not (skins[0] & ~skins[1]).any()
+    rows = np.nonzero(skins[1] & ~skins[0])[0]
+    assert rows.size > 60 and rows.max() < 175, "about the shoulders alone"
+
+
+def test_lifelike_sleeves_lie_close(outfit):
+    wide, close = (add_sleeves(replace(outfit, lifelike=on), 0.9).region for on in (False, True))
+    assert (close & ~wide).sum() == 0 and 100 < (wide & ~close).sum()
 
 
 def test_hem_can_be_lowered_over_trousers(outfit):

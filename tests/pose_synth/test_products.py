@@ -14,7 +14,8 @@ from pose_synth.products import (
     shading,
     soft_mask,
 )
-from pose_synth.recipe import Generator, Recipe, flat_hem, is_long
+from pose_synth.recipe import Generator, Recipe
+from pose_synth.sizes import flat_hem, is_long, sleeve_reach
 from pose_synth.strips import dense_map
 from tests.figures import LONGSLEEVE, TSHIRT, make_garment, make_outfit
 
@@ -244,6 +245,49 @@ def test_fields_of_a_sample(outfits, garments):
 def test_sleeves_and_hems_of_flat_garments(garments):
     assert [is_long(g) for g in garments] == [False, False, True]
     assert 0.9 < flat_hem(garments[0].mesh) < 2.2
+
+
+SHORT = TSHIRT | {"cuff_out": (34, 82), "cuff_in": (40, 118)}
+HALF = TSHIRT | {"cuff_out": (12, 112), "cuff_in": (24, 146)}
+
+
+def test_longer_sleeves_reach_further_down_the_arm(garments):
+    reach = [sleeve_reach(make_garment(c).mesh) for c in (SHORT, HALF, LONGSLEEVE)]
+    assert 0.15 < reach[0] < 0.45 and reach[0] + 0.1 < reach[1] < reach[2] - 0.1
+    bare = garments[0].mesh._replace(left=None, right=None)
+    assert sleeve_reach(bare) == 0
+
+
+def test_sleeves_are_as_long_as_the_garments_own_on_request(garments, outfits):
+    recipe = Recipe(real_target=0, real_input=1, painted_skin=1, own_sleeves=1)
+    for garment in (make_garment(SHORT), make_garment(HALF), garments[2]):
+        wanted = sleeve_reach(garment.mesh)
+        generator = Generator(outfits, [garment], recipe)
+        for outfit in (*outfits, make_outfit("bare", sleeve=0.1)):
+            worn = generator._fit_sleeves(np.random.default_rng(0), outfit, garment)
+            assert worn.sleeve == pytest.approx(wanted, abs=0.15), (garment.key, outfit.key)
+
+
+def test_flat_garments_of_product_d_have_sleeves_like_the_worn_on_request(garments):
+    tops = [make_garment(SHORT), make_garment(HALF), garments[2]]
+    generator = Generator([make_outfit()], tops, Recipe(own_sleeves=1))
+    for top, cover in zip(tops, (0.25, 0.55, 0.95), strict=True):
+        outfit = make_outfit(sleeve=cover)
+        picks = [generator._layout(np.random.default_rng(seed), outfit) for seed in range(8)]
+        assert sum(p.mesh.left is top.mesh.left for p in picks) >= 6
+
+
+def test_a_long_single_top_is_worn_at_its_whole_length_on_request(garments):
+    outfit = make_outfit(hem=1.7, sleeve=0.4)
+    garment = make_garment(TSHIRT | {"hem": (64, 190)})
+    rng = np.random.default_rng(0)
+    hems = [
+        Generator([outfit], garments, Recipe(natural_hem=1, longest_top=top))
+        ._natural_hem(rng, outfit, garment)
+        .worn.hem
+        for top in (0.0, 1.9)
+    ]
+    assert hems[0] < 1.6 and hems[1] == outfit.worn.hem
 
 
 def test_banks_without_a_usable_pair_are_refused(outfits, garments):

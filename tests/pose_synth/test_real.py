@@ -16,7 +16,8 @@ from pose_synth.outfit import outfit_of
 from pose_synth.outlines import load_rejects
 from pose_synth.persons import Person, load_persons
 from pose_synth.pose import PoseBank
-from pose_synth.recipe import Generator, Recipe, is_long
+from pose_synth.recipe import Generator, Recipe
+from pose_synth.sizes import is_long
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
