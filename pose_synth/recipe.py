@@ -6,6 +6,7 @@ import numpy as np
 
 from dmvton.parsing import Parsing
 from pose_synth.borrowed import nearest_tops, put_over, tops_of
+from pose_synth.bystander import with_bystander
 from pose_synth.cuts import (
     Cut,
     cut_garment,
@@ -74,6 +75,8 @@ class Recipe:
     neckwear: float = 0.0
     """Chance that an input wears somebody's scarf or tie, which the target has not. Above 0, who
     wears one in the photo is no target: it would teach to leave it on."""
+    bystander: float = 0.0
+    """Chance that somebody else stands beside the person, who keeps their clothes."""
     bare_target: float = 1.0
     """How many times as often a short-sleeved person is drawn: few are, and arms are learnt from
     them."""
@@ -140,10 +143,17 @@ class Generator:
                 outfit = self.outfits[rng.choice(len(self.outfits), p=self.chance)]
                 # A target painted by a network's parsing would teach its mistakes; a photo can't.
                 real = kind == "D" or outfit.target_only
-                return (self._real_target if real else self._retexture)(rng, outfit)
+                sample = (self._real_target if real else self._retexture)(rng, outfit)
+                return self._in_company(rng, sample, outfit)
             except Rejected:
                 continue
         raise RuntimeError("50 draws in a row were rejected; loosen the gates or enlarge the banks")
+
+    def _in_company(self, rng, sample: Sample, outfit: Outfit) -> Sample:
+        if self.recipe.bystander == 0 or rng.random() > self.recipe.bystander:
+            return sample
+        other = self.outfits[rng.integers(len(self.outfits))]
+        return sample if other is outfit else with_bystander(rng, sample, outfit, other)
 
     def _garment(self, rng, long: bool) -> Garment:
         pool = self.long if long else self.short
