@@ -29,6 +29,8 @@ from pose_synth.strips import (
     torso_coordinates,
 )
 
+BACK = 0.3  # half width of a neckline in which the back may show, in shares of the torso's
+
 
 class Cut(NamedTuple):
     """What stays of a torso mesh, in shares of its width and length (`torso_coordinates`)."""
@@ -94,8 +96,9 @@ def _sleeved(neck: float, depth: float, shape: float) -> Cut:
 def cut_garment(garment: Garment, cut: Cut, rng: np.random.Generator) -> Garment:
     """The garment without what is cut away, before a plain wall.
 
-    Half of the time the back shows in the neckline, as it does in shop photos; it is no part of
-    the mask. Where sleeves and hem stay, the photo's ground stays half of the time.
+    Half of the time the back shows in the neckline, as it does in shop photos; the mask is that of
+    all that is cloth, as found masks are. Where sleeves and hem stay, the photo's ground stays half
+    of the time.
     """
     place = _place(garment.mesh, garment.mask.shape, cut)
     behind = _wall(rng)
@@ -103,19 +106,41 @@ def cut_garment(garment: Garment, cut: Cut, rng: np.random.Generator) -> Garment
     ground = cut.sleeves and cut.hem >= 1 and rng.random() < 0.5
     if ground:
         image = garment.image.astype(np.float32)
+    share = _soft(place.keep(cut)) * garment.mask[..., None]
+    cloth = share
     if ground or rng.random() < 0.5:  # on a ground the garment lies: its back shows
         higher = 0 if ground else rng.uniform(0.3, 0.9)
         inner = _soft(place.keep(cut._replace(depth=cut.depth * higher)))
         if cut.sleeves:
             inner = inner * garment.mask[..., None]
-        dark = garment.extended * rng.uniform(0.5, 0.9)
-        image = image + (dark - image) * inner
-    share = _soft(place.keep(cut)) * garment.mask[..., None]
+        image = image + (_in_shade(garment.extended, rng) - image) * inner
+        cloth = np.maximum(share, inner)
     image = np.round(image + (garment.image - image) * share).astype(np.uint8)
-    mask = share[..., 0].astype(np.float32)
-    extended = extend_colours(image, mask > 0.5, inset=odd(5, scale_of(garment.mask)))
+    extended = extend_colours(image, share[..., 0] > 0.5, inset=odd(5, scale_of(garment.mask)))
     mesh = garment.mesh if cut.sleeves else StripMesh(garment.mesh.torso, None, None)
+    mask = cloth[..., 0].astype(np.float32)
     return replace(garment, image=image, mask=mask, extended=extended, mesh=mesh)
+
+
+def with_back(
+    image: np.ndarray, mask: np.ndarray, mesh: StripMesh, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A flat garment in whose neckline the back shows: picture (H, W, 3) uint8 and mask (H, W).
+
+    The mask, float32 in [0, 1], is that of all that is cloth.
+    """
+    where = np.nan_to_num(torso_coordinates(mesh, mask.shape), nan=-1)
+    off = np.clip(np.abs(where[..., 0] - 0.5) / BACK, 0, 1)
+    low = rng.uniform(0, 0.06) * (1 - off**2)
+    hole = (off < 1) & (where[..., 1] >= low) & (where[..., 1] < 0.5) & (mask < 0.5)
+    inner = _soft(hole)
+    core = extend_colours(image, mask > 0.5, inset=odd(5, scale_of(mask)))
+    shown = np.round(image + (_in_shade(core, rng) - image) * inner).astype(np.uint8)
+    return shown, np.maximum(mask, inner[..., 0]).astype(np.float32)
+
+
+def _in_shade(cloth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return cloth * rng.uniform(0.5, 0.9)
 
 
 def cut_outfit(outfit: Outfit, cut: Cut) -> Outfit | None:

@@ -13,6 +13,7 @@ from pose_synth.cuts import (
     cut_outfit,
     draw_cut,
     draw_neck,
+    with_back,
 )
 from pose_synth.garments import Garment
 from pose_synth.outfit import (
@@ -88,6 +89,8 @@ class Recipe:
     open_skin: float = 0.0
     """Among product D, chance that the flat garment has the worn one's neckline and armholes; else
     it has a shop garment's, and of the neckline the network can only learn to leave it."""
+    shown_back: float = 0.0
+    """Among those, chance that the inside of the back shows in the neckline, as in shop photos."""
     cropped_garment: float = 0.0
     """Among product C, chance that a garment with sleeves is cropped, and the belly bare where the
     old top covered it."""
@@ -301,12 +304,15 @@ class Generator:
             raise Rejected
         if np.isnan(flat.flow).all():
             raise Rejected
+        cloth, cloth_mask = flat.image, flat.mask
+        if open_skin and rng.random() < r.shown_back:
+            cloth, cloth_mask = with_back(cloth, cloth_mask, layout.mesh, rng)
         person, mask = self._input(rng, outfit)
         if self.recipe.borrowed > 0 and rng.random() < self.recipe.borrowed:
             person, mask = self._over(rng, outfit, person, mask)
         person, mask = self._trimmed(rng, outfit, person, mask)
         return self._pack(outfit, person, mask, outfit.image, outfit.region.astype(np.float32),
-                          outfit.region, flat.image, flat.mask, flat.flow, "D",
+                          outfit.region, cloth, cloth_mask, flat.flow, "D",
                           f"worn/{outfit.key}")  # fmt: skip
 
     def _over(self, rng, outfit: Outfit, person: np.ndarray, mask: np.ndarray):

@@ -277,6 +277,22 @@ def test_flat_garments_of_product_d_have_sleeves_like_the_worn_on_request(garmen
         assert sum(p.mesh.left is top.mesh.left for p in picks) >= 6
 
 
+def test_product_d_shows_the_back_in_an_open_neckline_on_request(garments):
+    bare = make_outfit(sleeve=0.4, plain=True)
+    neck = np.zeros(bare.region.shape, bool)
+    neck[100:145, 118:138] = True
+    bare.parsing[neck], bare.region[neck] = Parsing.SKIN, False
+    more = {}
+    for back in (0.0, 1.0):
+        recipe = Recipe(real_target=1, open_skin=1, shown_back=back)
+        sample = Generator([bare], garments[:1], recipe).draw(np.random.default_rng(0))
+        more[back] = sample.garment_mask
+    added = (more[1] > 200) & (more[0] < 50)
+    rows, columns = np.nonzero(added)
+    assert added.sum() > 150 and (more[1] >= more[0]).all()
+    assert abs(columns.mean() - 119.5) < 4 and rows.max() < 130
+
+
 def test_a_long_single_top_is_worn_at_its_whole_length_on_request(garments):
     outfit = make_outfit(hem=1.7, sleeve=0.4)
     garment = make_garment(TSHIRT | {"hem": (64, 190)})
