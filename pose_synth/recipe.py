@@ -116,6 +116,11 @@ class Rejected(Exception):
     """This draw gives no usable sample; draw again."""
 
 
+def _happens(rng: np.random.Generator, chance: float) -> bool:
+    """Draws nothing where the chance is 0, so that older recipes draw what they drew."""
+    return chance > 0 and rng.random() < chance
+
+
 class Generator:
     """Samples from a person bank and a garment bank; every draw depends on the given rng only."""
 
@@ -153,7 +158,7 @@ class Generator:
         raise RuntimeError("50 draws in a row were rejected; loosen the gates or enlarge the banks")
 
     def _in_company(self, rng, sample: Sample, outfit: Outfit) -> Sample:
-        if self.recipe.bystander == 0 or rng.random() > self.recipe.bystander:
+        if not _happens(rng, self.recipe.bystander):
             return sample
         other = self.outfits[rng.integers(len(self.outfits))]
         return sample if other is outfit else with_bystander(rng, sample, outfit, other)
@@ -170,7 +175,7 @@ class Generator:
         """The outfit with sleeves that suit a long- or short-sleeved garment."""
         worn_long, long = outfit.sleeve > LONG_SLEEVE, is_long(garment)
         painted = self.recipe.painted_skin
-        if self.recipe.own_sleeves > 0 and rng.random() < self.recipe.own_sleeves:
+        if _happens(rng, self.recipe.own_sleeves):
             reach = min(sleeve_reach(garment.mesh) + rng.normal(0, 0.03), 1.0)
             if outfit.sleeve > reach + 0.08 and reach < 0.88:
                 if worn_long and rng.random() > painted:
@@ -190,7 +195,7 @@ class Generator:
     def _recut(self, rng, outfit: Outfit) -> Outfit:
         """Random changes of cut for an input."""
         r = self.recipe
-        if r.sleeveless > 0 and rng.random() < r.sleeveless:
+        if _happens(rng, r.sleeveless):
             outfit = bare_arms(outfit, rng.uniform(0.01, 0.06))
             if rng.random() < 0.5:
                 outfit = change_neckline(outfit, rng.uniform(0.15, 0.4))
@@ -199,11 +204,11 @@ class Generator:
                 outfit = bare_arms(outfit, rng.uniform(0.15, 0.55))
             else:
                 outfit = add_sleeves(outfit, rng.uniform(max(0.3, outfit.sleeve + 0.1), 1.0))
-        if r.off_shoulder > 0 and rng.random() < r.off_shoulder:
+        if _happens(rng, r.off_shoulder):
             if rng.random() < 0.5:
                 outfit = bare_arms(outfit, rng.uniform(0.01, 0.06))
             outfit = bare_shoulders(outfit, rng.uniform(0.1, 0.26))
-        if r.cropped > 0 and rng.random() < r.cropped:
+        if _happens(rng, r.cropped):
             outfit = crop_hem(outfit, rng.uniform(0.1, 0.35))
         elif rng.random() < r.hem_change:
             outfit = lower_hem(outfit, rng.uniform(0.05, 0.35))
@@ -220,26 +225,26 @@ class Generator:
         long = changed.sleeve > LONG_SLEEVE
         dressed = dress(changed, self._garment(rng, long), self._light(rng, changed))
         image = dressed.image
-        if self.recipe.sheer > 0 and rng.random() < self.recipe.sheer:
+        if _happens(rng, self.recipe.sheer):
             image = see_through(changed, image, rng.uniform(0.35, 0.75))
         return image, dressed.mask
 
     def _retexture(self, rng, outfit: Outfit) -> Sample:
         """Product C: the target is the person dressed in a shop garment."""
         garment = self._any_garment(rng)
-        if self.recipe.sleeveless_garment > 0 and rng.random() < self.recipe.sleeveless_garment:
+        if _happens(rng, self.recipe.sleeveless_garment):
             cut = draw_cut(rng)
             garment, fitted = cut_garment(garment, cut, rng), self._cut(rng, outfit, cut)
             return self._redressed(rng, outfit, fitted, garment)
         fitted = self._fit_sleeves(rng, outfit, garment)
         r = self.recipe
-        if r.cropped_garment > 0 and rng.random() < r.cropped_garment:
+        if _happens(rng, r.cropped_garment):
             return self._recut_sleeved(rng, outfit, self._raised(rng, fitted), garment, True)
         lack = flat_hem(garment.mesh) - fitted.worn.hem
         if lack > 0.08 and rng.random() < 0.6:
             fitted = lower_hem(fitted, min(lack, 0.35))
         fitted = self._natural_hem(rng, fitted, garment)
-        if r.cut_neck > 0 and rng.random() < r.cut_neck:
+        if _happens(rng, r.cut_neck):
             return self._recut_sleeved(rng, outfit, fitted, garment, False)
         return self._redressed(rng, outfit, fitted, garment)
 
@@ -298,7 +303,7 @@ class Generator:
         """Product D: the target is the untouched photo."""
         layout = self._layout(rng, outfit)
         r = self.recipe
-        open_skin = r.open_skin > 0 and rng.random() < r.open_skin
+        open_skin = _happens(rng, r.open_skin)
         flat = flatten(outfit, layout.mesh, open_skin)
         if flat.holes > self.recipe.max_holes:
             raise Rejected
@@ -308,7 +313,7 @@ class Generator:
         if open_skin and rng.random() < r.shown_back:
             cloth, cloth_mask = with_back(cloth, cloth_mask, layout.mesh, rng)
         person, mask = self._input(rng, outfit)
-        if self.recipe.borrowed > 0 and rng.random() < self.recipe.borrowed:
+        if _happens(rng, self.recipe.borrowed):
             person, mask = self._over(rng, outfit, person, mask)
         person, mask = self._trimmed(rng, outfit, person, mask)
         return self._pack(outfit, person, mask, outfit.image, outfit.region.astype(np.float32),
@@ -327,7 +332,7 @@ class Generator:
     def _trimmed(self, rng, outfit: Outfit, person: np.ndarray, mask: np.ndarray):
         """(picture, mask) of an input with what hangs on its top."""
         r = self.recipe
-        if r.pinned > 0 and rng.random() < r.pinned:
+        if _happens(rng, r.pinned):
             person = pinned(rng, outfit, person, mask)
         if self.neckwear and rng.random() < r.neckwear:
             worn = self.neckwear[rng.integers(len(self.neckwear))]
@@ -337,12 +342,12 @@ class Generator:
 
     def _layout(self, rng, outfit: Outfit) -> Garment:
         """A shop garment whose outline is borrowed: sleeves and length are like the worn ones."""
-        r = self.recipe
-        if r.own_sleeves > 0 and rng.random() < r.own_sleeves:
+        own = _happens(rng, self.recipe.own_sleeves)
+        if own:
             picks = [self._any_garment(rng) for _ in range(12)]
         else:
             picks = [self._garment(rng, outfit.sleeve > LONG_SLEEVE) for _ in range(6)]
-        hem, sleeve = outfit.worn.hem, outfit.sleeve if len(picks) > 6 else None
+        hem, sleeve = outfit.worn.hem, outfit.sleeve if own else None
         best = min(picks, key=lambda g: unlike(g.mesh, hem, sleeve))
         mesh = best.mesh
         sleeves = [None if w is None else f for w, f in zip(outfit.mesh[1:], mesh[1:], strict=True)]
