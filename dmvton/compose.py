@@ -74,11 +74,13 @@ def composite(
         (H, W, 3) uint8; equal to the input, to the bit, wherever nothing changes.
     """
     out = frame.copy()
-    inside, within = distances(layers, garment, edges)
+    density = sampling_density(layers, box, garment.box)
+    layers = settled(layers, garment, edges)
+    inside, within = _distances(layers, edges)
     region = _changed_region(inside > -edges.width / 2, box, frame.shape)
     if region.width == 0 or region.height == 0:
         return out
-    level = garment.photo.level(sampling_density(layers, box, garment.box))
+    level = garment.photo.level(density)
     source = source_pixels(layers.flow, garment, level.shape)
     maps = _Maps(source[..., 0], source[..., 1], inside, within, layers.rendered * 255, layers.gain)
     fade_x, fade_y = _fades(box, region, frame.shape, edges.feather)
@@ -109,11 +111,21 @@ def distances(
     Returns:
         (h, w) float32 both; the second says nothing where the first is below 0.
     """
-    alpha = layers.alpha
+    return _distances(settled(layers, garment, edges), edges)
+
+
+def settled(layers: Layers, garment: Garment, edges: Edges = EDGES) -> Layers:
+    """The layers with the garment's hem found and its holes closed."""
+    alpha, flow = layers.alpha, layers.flow
     if edges.hem is not None:
-        alpha = with_hem(alpha, layers.flow, garment.torso, edges.hem)
+        alpha, flow = with_hem(alpha, layers.beta, flow, garment.torso, edges.hem)
     if edges.holes is not None:
         alpha = without_holes(alpha, layers, garment.torso, edges.holes)
+    return layers._replace(alpha=alpha, flow=flow)
+
+
+def _distances(layers: Layers, edges: Edges) -> tuple[np.ndarray, np.ndarray]:
+    alpha = layers.alpha
     change = alpha + (1 - alpha) * layers.beta
     within = distance(alpha / np.maximum(change, 1e-3), edges, change)
     return distance(change, edges), within

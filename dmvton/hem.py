@@ -7,6 +7,10 @@ torn by the cloth below. But a hem is cut along a row of the garment, and the fl
 each pixel shows: the chance of a row is the mean of alpha over the middle of the torso, and the
 garment ends at the row where that passes a half, or at its last. Above it alpha is divided by the
 chance, which leaves that of the outline and of what lies in front; below it is 0.
+
+Where the old top went on a little below that row, what is shown is what the network rendered, and
+it renders what it is in two minds about as a mixture: a strip, like the old top's, below the hem.
+The garment is stretched over such a strip, as far as the network holds garment possible there.
 """
 
 from dataclasses import dataclass
@@ -24,9 +28,9 @@ class HemRule:
 
     first: float = 0.3
     """Rows above this share of the garment's height are never the hem."""
-    last: float = 1.15
+    last: float = 1.25
     """The last row looked at; beyond 1 lies what the flow makes of the photo below the garment."""
-    rows: int = 40
+    rows: int = 45
     """Rows told apart in between."""
     middle: float = 0.6
     """Share of the torso's half width that has a say; beyond lie sides and sleeves."""
@@ -37,6 +41,11 @@ class HemRule:
     side: float = 0.15
     """Share of the torso's half width, beyond its sides, over which the cut fades: what hangs
     beside it are sleeves."""
+    reach: float = 0.2
+    """Shares of its height by which the garment is stretched at most; a longer strip is a coat's
+    or a shirt's that is meant to be seen."""
+    doubt: float = 0.3
+    """The chance down to which a row may be garment."""
 
 
 HEM = HemRule()
@@ -83,38 +92,57 @@ def torso_of(mask: np.ndarray) -> Torso | None:
 
 
 def with_hem(
-    alpha: np.ndarray, flow: np.ndarray, torso: Torso | None, rule: HemRule = HEM
-) -> np.ndarray:
-    """Alpha that ends below along one row of the garment.
+    alpha: np.ndarray,
+    beta: np.ndarray,
+    flow: np.ndarray,
+    torso: Torso | None,
+    rule: HemRule = HEM,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Alpha that ends below along one row of the garment, and the flow of a garment of that length.
 
     Args:
         alpha: (h, w) float32 in [0, 1], weight of the warped garment.
+        beta: (h, w) float32 in [0, 1], weight of the rendered pixels in what is left.
         flow: (h, w, 2) (x, y) in [-1, 1] into the garment's letterbox.
         torso: of the garment in its letterbox at (h, w).
         rule: how the hem is found.
 
     Returns:
-        (h, w) float32 in [0, 1]; `alpha` itself where too little of the garment is in view
-        to tell.
+        (h, w) float32 in [0, 1] and (h, w, 2); `alpha` and `flow` themselves where too little of
+        the garment is in view to tell.
     """
     if torso is None:
-        return alpha
+        return alpha, flow
     height, width = alpha.shape
     at = Box(0, 0, width, height).to_pixels(flow)
     aside = np.abs(at[..., 0] - torso.middle) / torso.half
     step = (torso.bottom - torso.top) * (rule.last - rule.first) / rule.rows  # pixels a row
     first = torso.top + (torso.bottom - torso.top) * rule.first
     place = (at[..., 1] - first) / step  # in rows of the rule
-    found = _chances(alpha, place, aside < rule.middle, rule)
-    if found is None:
-        return alpha
-    chance, end = found
+    has_say = (aside < rule.middle) & (place >= 0) & (place < rule.rows)
+    chance = _chances(alpha, place, has_say, rule)
+    if chance is None or chance[0] <= 0.5:
+        return alpha, flow
     # No longer than its photo shows it, of which the last row is whole.
-    end = min(end, (torso.bottom + rule.ramp / 2 - first) / step)
-    ends = np.clip((end - place) * step / rule.ramp + 0.5, 0, 1)
-    cut = np.minimum(alpha / np.maximum(_between(chance, place - 0.5), 0.5), 1) * ends
+    end = min(_last(chance, 0.5), (torso.bottom + rule.ramp / 2 - first) / step)
+    longer = _stretched(alpha, beta, place, has_say, chance, end, rule)
+    least = 0.5 if longer == end else rule.doubt
+    ends = np.clip((longer - place) * step / rule.ramp + 0.5, 0, 1)
+    cut = np.minimum(alpha / np.maximum(_between(chance, place - 0.5), least), 1) * ends
     share = np.clip((1 + rule.side - aside) / rule.side, 0, 1) * (place > 0)
-    return (alpha + (cut - alpha) * share).astype(np.float32)
+    out = flow
+    if longer > end:
+        out = flow.copy()
+        out[..., 1] += share * place * (end / longer - 1) * step * 2 / height
+    return (alpha + (cut - alpha) * share).astype(np.float32), out
+
+
+def _stretched(alpha, beta, place, has_say, chance, end: float, rule: HemRule) -> float:
+    """The row where the garment is to end, `end` or below: what is rendered below is covered."""
+    changed = _chances(alpha + (1 - alpha) * beta, place, has_say, rule)
+    strip = min(_last(changed, 0.5), _last(chance, rule.doubt))
+    most = rule.reach * rule.rows / (rule.last - rule.first)
+    return strip if end < strip <= end + most else end
 
 
 def _between(values: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -125,24 +153,25 @@ def _between(values: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def _chances(
-    alpha: np.ndarray, place: np.ndarray, middle: np.ndarray, rule: HemRule
-) -> tuple[np.ndarray, float] | None:
-    """The chance of each row, falling, and the place where it passes a half."""
-    has_say = middle & (place >= 0) & (place < rule.rows)
+    weight: np.ndarray, place: np.ndarray, has_say: np.ndarray, rule: HemRule
+) -> np.ndarray | None:
+    """The chance of each row, falling; None where too few are in view."""
     which = place[has_say].astype(np.intp)
     count = np.bincount(which, minlength=rule.rows)
-    total = np.bincount(which, alpha[has_say], minlength=rule.rows)
+    total = np.bincount(which, weight[has_say], minlength=rule.rows)
     seen = np.flatnonzero(count >= rule.pixels)
     if seen.size < 4:
         return None
     chance = np.interp(np.arange(rule.rows), seen, total[seen] / count[seen])
     # A hand or a bag in front hides a row, but not the garment's going on below.
     chance = np.maximum.accumulate(chance[::-1])[::-1]
-    chance = np.convolve(np.pad(chance, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
-    if chance[0] <= 0.5:
-        return None
-    above = int(np.flatnonzero(chance > 0.5)[-1])
-    if above == rule.rows - 1:
-        return chance, float(rule.rows)
-    part = (chance[above] - 0.5) / (chance[above] - chance[above + 1])
-    return chance, above + 0.5 + float(part)
+    return np.convolve(np.pad(chance, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
+
+
+def _last(chance: np.ndarray, bound: float) -> float:
+    """The place where a falling chance, above the bound at first, passes it."""
+    above = int(np.flatnonzero(chance > bound)[-1])
+    if above == len(chance) - 1:
+        return float(len(chance))
+    part = (chance[above] - bound) / (chance[above] - chance[above + 1])
+    return above + 0.5 + float(part)

@@ -332,19 +332,29 @@ def test_hem_is_that_of_python(node):
     mask[40:48, 20:22] = 0
     # No pixel on the border of two rows, where float32 counts it for the one or the other.
     flow = np.stack([(2 * x + 1) / SIZE[1] - 1, 0.973 * ((2 * y + 1) / SIZE[0] - 1) + x / 413], -1)
+    body = """const torso = torsoOf(given.mask, given.height, given.width);
+    given.alpha = Float32Array.from(given.alpha);
+    const { alpha, flow } = withHem(given, torso);
+    return [Array.from(alpha), Array.from(flow)];"""
+    stretched = 0
     for _ in range(20):
         start, length = rng.uniform(20, 50), rng.uniform(1, 30)
         alpha = mask * np.clip((start + length - y) / length, 0, 1)
         alpha = (alpha * rng.uniform(0.6, 1, SIZE)).astype(np.float32)
+        beta = np.clip(start + rng.uniform(-20, 25) - y, 0, 1).astype(np.float32)  # the old top's end
         given = {"alpha": alpha.ravel().tolist(), "mask": mask.ravel().tolist(),
+                 "beta": beta.ravel().tolist(),
                  "flow": flow.transpose(2, 0, 1).ravel().tolist(),
                  "height": SIZE[0], "width": SIZE[1]}  # fmt: skip
-        expected = with_hem(alpha, flow, torso_of(mask))
+        expected, moved = with_hem(alpha, beta, flow, torso_of(mask))
         assert not np.array_equal(expected, alpha)
-        found = np.array(
-            node("return withHem(given, torsoOf(given.mask, given.height, given.width));", given)
-        ).reshape(SIZE)
-        np.testing.assert_allclose(found, expected, atol=1e-3)
+        stretched += not np.array_equal(moved, flow)
+        found = node(body, given)
+        np.testing.assert_allclose(np.reshape(found[0], SIZE), expected, atol=1e-3)
+        np.testing.assert_allclose(
+            np.reshape(found[1], (2, *SIZE)), moved.transpose(2, 0, 1), atol=1e-3
+        )
+    assert 3 < stretched < 17
 
 
 def test_a_blank_sheet_is_no_garment(node):

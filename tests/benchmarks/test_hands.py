@@ -58,7 +58,7 @@ def test_shares_of_what_changes(fake, pairs, monkeypatch, changed, photos):
 
     answer = network.run
     monkeypatch.setattr(network, "run", run)
-    monkeypatch.setattr("dmvton.compose.with_hem", lambda alpha, *_: alpha)
+    monkeypatch.setattr("dmvton.compose.with_hem", lambda alpha, beta, flow, *_: (alpha, flow))
     monkeypatch.setattr(hands, "hands", lambda seen: ~seen.old & ~seen.new)
     found = hands.measure(student, pairs)
     assert (found.pixels, found.photos, found.count) == (changed, photos, 2)

@@ -27,6 +27,12 @@ def in_doubt(mask, seed=0):
     return (mask * (np.clip((110 - Y) / 40, 0, 1) + torn * (Y > 70))).clip(0, 1).astype(np.float32)
 
 
+def hemmed(alpha, flow, mask, beta=None):
+    """Alpha with a hem, and the flow; nothing is rendered unless `beta` says so."""
+    beta = np.zeros(SIZE, np.float32) if beta is None else beta
+    return with_hem(alpha, beta, flow, torso_of(mask))
+
+
 def ends(alpha, columns):
     """The last row of each column that is garment."""
     return np.array([np.flatnonzero(alpha[:, c] > 0.5)[-1] for c in columns])
@@ -37,7 +43,7 @@ def test_a_torn_hem_becomes_one_row():
     alpha = in_doubt(mask)
     columns = range(32, 64)
     assert np.ptp(ends(alpha, columns)) > 5
-    hem = with_hem(alpha, identity(), torso_of(mask))
+    hem = hemmed(alpha, identity(), mask)[0]
     found = ends(hem, columns)
     assert np.ptp(found) <= 1 and abs(found.mean() - 90) < 3  # where the chance is a half
     assert hem[20:87, 32:64].min() > 0.5 and hem[95:].max() == 0
@@ -50,7 +56,7 @@ def test_the_row_follows_the_flow():
     mask = t_shirt()
     rows = (tilted[..., 1] + 1) * H / 2 - 0.5
     alpha = (mask * np.clip((110 - rows) / 40, 0, 1)).astype(np.float32)
-    found = ends(with_hem(alpha, tilted, torso_of(mask)), range(32, 64))
+    found = ends(hemmed(alpha, tilted, mask)[0], range(32, 64))
     slope = np.polyfit(np.arange(32, 64), found, 1)[0]
     assert slope == pytest.approx(-0.1 * H / 2 / 48, abs=0.02)
 
@@ -60,7 +66,7 @@ def test_sleeves_beside_the_torso_stay():
     mask[20:100, 30:66] = mask[20:118, 8:20] = mask[20:118, 76:88] = 1  # hanging, longer
     alpha = in_doubt(mask)
     alpha[:, :20] = alpha[:, 76:] = mask[:, :20] * 0.9
-    hem = with_hem(alpha, identity(), torso_of(mask))
+    hem = hemmed(alpha, identity(), mask)[0]
     np.testing.assert_array_equal(hem[:, :20], alpha[:, :20])
     np.testing.assert_array_equal(hem[:, 76:], alpha[:, 76:])
     assert hem[95:, 32:64].max() == 0
@@ -70,7 +76,7 @@ def test_a_hand_in_front_neither_shortens_the_garment_nor_is_covered():
     mask = t_shirt()
     alpha = in_doubt(mask)
     alpha[60:75, 36:60] = 0
-    hem = with_hem(alpha, identity(), torso_of(mask))
+    hem = hemmed(alpha, identity(), mask)[0]
     assert hem[60:75, 36:60].max() == 0
     assert abs(ends(hem, range(32, 64)).mean() - 90) < 3
 
@@ -80,12 +86,12 @@ def test_outline_above_the_hem_stays():
     mask = t_shirt()
     alpha = in_doubt(mask)
     alpha[:, 30:33] *= 0.1
-    assert with_hem(alpha, identity(), torso_of(mask))[20:, 30:33].max() < 0.2
+    assert hemmed(alpha, identity(), mask)[0][20:, 30:33].max() < 0.2
 
 
 def test_a_garment_is_no_longer_than_its_photo_shows():
     alpha = np.ones(SIZE, np.float32)  # down to the picture's end
-    hem = with_hem(alpha, identity(), torso_of(t_shirt()))
+    hem = hemmed(alpha, identity(), t_shirt())[0]
     assert abs(ends(hem, range(32, 64)) - 109).max() <= 1
 
 
@@ -97,13 +103,13 @@ def test_a_garment_is_no_longer_than_its_photo_shows():
     ],
 )
 def test_without_a_garment_nothing_changes(alpha, mask):
-    np.testing.assert_array_equal(with_hem(alpha, identity(), torso_of(mask)), alpha)
+    np.testing.assert_array_equal(hemmed(alpha, identity(), mask)[0], alpha)
 
 
 def test_below_the_picture_the_hem_is_not_looked_for():
     above = identity() * 0.3 - (0, 0.3)  # the picture shows rows 26 to 64 alone
     alpha = in_doubt(t_shirt())
-    np.testing.assert_array_equal(with_hem(alpha, above, torso_of(t_shirt())) > 0.5, alpha > 0.5)
+    np.testing.assert_array_equal(hemmed(alpha, above, t_shirt())[0] > 0.5, alpha > 0.5)
 
 
 def test_torso_is_the_widest_run_of_columns_below():
@@ -113,3 +119,42 @@ def test_torso_is_the_widest_run_of_columns_below():
     holed[90:100, 44:46] = 0
     assert torso_of(holed) == torso
     assert HEM.first < 1 < HEM.last
+
+
+def shown_row(alpha, flow):
+    """The garment's row that the last row of the torso's middle shows."""
+    last = np.flatnonzero(alpha[:, 48] > 0.5)[-1]
+    return float((flow[last, 48, 1] + 1) * H / 2 - 0.5)
+
+
+@pytest.mark.parametrize("strip", [0, 6, 12])
+def test_the_garment_is_stretched_over_a_strip_that_would_be_rendered(strip):
+    mask, flow = t_shirt(), identity()
+    alpha = in_doubt(mask)  # a half at row 90, 0.3 at row 98
+    old = (Y < 90 + strip).astype(np.float32) * (np.abs(X - 47.5) < 19)
+    found, moved = hemmed(alpha, flow, mask, old)
+    last = ends(found, range(32, 64)).mean()
+    assert last == pytest.approx(90 + min(strip, 8), abs=2.5)
+    assert shown_row(found, moved) == pytest.approx(90, abs=2.5), "its own hem is shown there"
+    above = Y < 20 + 0.3 * 90 - 1
+    np.testing.assert_array_equal(moved[above], flow[above])
+
+
+def test_a_long_rest_of_a_coat_is_not_covered():
+    mask = np.zeros(SIZE, np.float32)
+    mask[20:70, 30:66] = 1
+    alpha = (mask * np.clip((70 - Y) / 20, 0, 1)).astype(np.float32)
+    alpha = np.maximum(alpha, 0.4 * (np.abs(X - 47.5) < 19) * (Y > 55))
+    coat = ((Y < 120) * (np.abs(X - 47.5) < 19)).astype(np.float32)
+    found, moved = hemmed(alpha.astype(np.float32), identity() * 1, mask, coat)
+    np.testing.assert_array_equal(moved, identity())
+    assert ends(found, range(32, 64)).max() < 66
+
+
+def test_sleeves_are_not_stretched():
+    mask = t_shirt()
+    alpha = in_doubt(mask)
+    _, moved = hemmed(alpha, identity(), mask, np.ones(SIZE, np.float32))
+    assert not np.array_equal(moved, identity())
+    beside = np.r_[0:26, 70:W]
+    np.testing.assert_array_equal(moved[:, beside], identity()[:, beside])

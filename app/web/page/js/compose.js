@@ -30,12 +30,13 @@ const CHANNELS = 10;
  */
 export function composite(frame, box, answer, garment) {
   const { beta } = answer;
-  const alpha = withoutHoles(withHem(answer, garment.torso), answer, garment.torso);
+  const hemmed = withHem(answer, garment.torso), { flow } = hemmed;
+  const alpha = withoutHoles(hemmed.alpha, answer, garment.torso);
   const change = alpha.map((a, i) => a + (1 - a) * beta[i]);
   const share = alpha.map((a, i) => a / Math.max(change[i], 1e-3));
   const size = [answer.height, answer.width];
   const changed = distance(change, ...size), worn = distance(share, ...size, change);
-  const layers = { ...answer, changed, worn };
+  const layers = { ...answer, flow, changed, worn };
   const region = changedRegion(layers, box, frame);
   if (region.width <= 0 || region.height <= 0) return;
   const level = garment.photo.level(samplingDensity(answer, box, garment.box));

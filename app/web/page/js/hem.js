@@ -4,12 +4,14 @@ import { clamp, round } from "./geometry.js";
 
 export const HEM = {
   first: 0.3,   // rows above this share of the garment's height are never the hem
-  last: 1.15,   // the last row looked at
-  rows: 40,     // rows told apart in between
+  last: 1.25,   // the last row looked at
+  rows: 45,     // rows told apart in between
   middle: 0.6,  // share of the torso's half width that has a say
   pixels: 8,    // a row of fewer has no say
   ramp: 1.5,    // network pixels over which alpha ends
   side: 0.15,   // share of the torso's half width, beyond its sides, over which the cut fades
+  reach: 0.2,   // shares of its height by which the garment is stretched at most
+  doubt: 0.3,   // the chance down to which a row may be garment
 };
 
 /** The garment without its sleeves, in pixels of its picture; null without a garment. */
@@ -69,13 +71,13 @@ function runs(filled) {
 }
 
 /**
- * Alpha that ends below along one row of the garment.
+ * Alpha that ends below along one row of the garment, and the flow of a garment of that length.
  *
  * @param answer planar float maps of the network, with height and width
  * @param torso of the garment in its letterbox, from torsoOf
  */
-export function withHem({ alpha, flow, height, width }, torso) {
-  if (torso === null) return alpha;
+export function withHem({ alpha, beta, flow, height, width }, torso) {
+  if (torso === null) return { alpha, flow };
   const tall = torso.bottom - torso.top, first = torso.top + tall * HEM.first;
   const step = tall * (HEM.last - HEM.first) / HEM.rows; // pixels a row
   const plane = height * width;
@@ -84,40 +86,57 @@ export function withHem({ alpha, flow, height, width }, torso) {
     place[i] = ((flow[plane + i] + 1) * (height / 2) - 0.5 - first) / step;
     aside[i] = Math.abs((flow[i] + 1) * (width / 2) - 0.5 - torso.middle) / torso.half;
   }
-  const found = chances(alpha, place, aside);
-  if (found === null) return alpha;
-  const { chance } = found;
+  const chance = chances(alpha, place, aside);
+  if (chance === null || chance[0] <= 0.5) return { alpha, flow };
   // No longer than its photo shows it, of which the last row is whole.
-  const end = Math.min(found.end, (torso.bottom + HEM.ramp / 2 - first) / step);
-  return alpha.map((a, i) => {
-    if (place[i] <= 0) return a;
-    const share = clamp((1 + HEM.side - aside[i]) / HEM.side, 0, 1);
+  const end = Math.min(last(chance, 0.5), (torso.bottom + HEM.ramp / 2 - first) / step);
+  const longer = stretched(alpha, beta, place, aside, chance, end);
+  const least = longer === end ? 0.5 : HEM.doubt;
+  const share = aside.map((a, i) => (place[i] <= 0 ? 0 : clamp((1 + HEM.side - a) / HEM.side, 0, 1)));
+  const cut = alpha.map((a, i) => {
+    if (share[i] === 0) return a;
     const at = clamp(place[i] - 0.5, 0, HEM.rows - 1), low = Math.min(Math.floor(at), HEM.rows - 2);
     const ofRow = chance[low] + (at - low) * (chance[low + 1] - chance[low]);
-    const ends = clamp((end - place[i]) * step / HEM.ramp + 0.5, 0, 1);
-    return a + (Math.min(a / Math.max(ofRow, 0.5), 1) * ends - a) * share;
+    const ends = clamp((longer - place[i]) * step / HEM.ramp + 0.5, 0, 1);
+    return a + (Math.min(a / Math.max(ofRow, least), 1) * ends - a) * share[i];
   });
+  if (longer === end) return { alpha: cut, flow };
+  const moved = Float32Array.from(flow);
+  for (let i = 0; i < plane; i++) {
+    moved[plane + i] += share[i] * place[i] * (end / longer - 1) * step * 2 / height;
+  }
+  return { alpha: cut, flow: moved };
 }
 
-/** The chance of each row, falling, and the place where it passes a half. */
-function chances(alpha, place, aside) {
+/** The row where the garment is to end, `end` or below: what is rendered below is covered. */
+function stretched(alpha, beta, place, aside, chance, end) {
+  const changed = chances(alpha.map((a, i) => a + (1 - a) * beta[i]), place, aside);
+  const strip = Math.min(last(changed, 0.5), last(chance, HEM.doubt));
+  const most = HEM.reach * HEM.rows / (HEM.last - HEM.first);
+  return strip > end && strip <= end + most ? strip : end;
+}
+
+/** The chance of each row, falling. Null where too few are in view. */
+function chances(weight, place, aside) {
   const count = new Float64Array(HEM.rows), total = new Float64Array(HEM.rows);
-  for (let i = 0; i < alpha.length; i++) {
+  for (let i = 0; i < weight.length; i++) {
     if (aside[i] >= HEM.middle || place[i] < 0 || place[i] >= HEM.rows) continue;
     const row = Math.floor(place[i]);
     count[row]++;
-    total[row] += alpha[i];
+    total[row] += weight[i];
   }
   const mean = between(count, total);
   if (mean === null) return null;
   for (let k = HEM.rows - 2; k >= 0; k--) mean[k] = Math.max(mean[k], mean[k + 1]);
-  const chance = mean.map((p, k) => 0.25 * mean[Math.max(k - 1, 0)] + 0.5 * p
+  return mean.map((p, k) => 0.25 * mean[Math.max(k - 1, 0)] + 0.5 * p
     + 0.25 * mean[Math.min(k + 1, HEM.rows - 1)]);
-  if (chance[0] <= 0.5) return null;
-  const above = chance.findLastIndex((p) => p > 0.5);
-  if (above === HEM.rows - 1) return { chance, end: HEM.rows };
-  const part = (chance[above] - 0.5) / (chance[above] - chance[above + 1]);
-  return { chance, end: above + 0.5 + part };
+}
+
+/** The place where a falling chance, above the bound at first, passes it. */
+function last(chance, bound) {
+  const above = chance.findLastIndex((p) => p > bound);
+  if (above === HEM.rows - 1) return HEM.rows;
+  return above + 0.5 + (chance[above] - bound) / (chance[above] - chance[above + 1]);
 }
 
 /** Means of the rows; those of too few pixels from their neighbours. Null where few are left. */
