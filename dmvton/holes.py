@@ -3,6 +3,7 @@
 The network keeps what lies in front of the garment: hair, bags, hands. Now and then it keeps a
 thing of the old garment as well, or part of one. It leaves a small hole then, all around which
 there is new cloth; what is really in front is larger, reaches beyond the garment or is near a hand.
+Of what it paints, skin and the like, an island in the garment is a hole as well.
 """
 
 from collections.abc import Iterator
@@ -67,7 +68,7 @@ def without_holes(
     square = np.ones((2 * rule.neck + 1,) * 2, np.uint8)
     wide = cv2.dilate(cv2.morphologyEx(open_, cv2.MORPH_OPEN, square), square) & open_
     closed = np.zeros(alpha.shape, np.uint8)
-    for area in (open_, wide):
+    for area in (open_, wide, (alpha < 0.5).astype(np.uint8)):
         for part, hole in _small(area, rule.area * length**2):
             rows, columns = np.nonzero(hole)
             away = [np.hypot(columns + part[1].start - x, rows + part[0].start - y).min()

@@ -308,10 +308,12 @@ def test_composites(node, box):
 
 @pytest.mark.parametrize("wrist", [None, (52, 86)])
 def test_holes_are_those_of_python(node, wrist):
-    """A button, a hand, a gap beside the torso, a neck, and a badge above a zip."""
+    """A button, a hand, a gap beside the torso, a neck, a badge above a zip, and painted skin."""
     layers = layers_with_holes([(40, 40, 2), (52, 80, 3), (22, 60, 3), (47, 24, 8)], wrist)
     cv2.circle(layers.alpha, (60, 50), 5, 0, -1)
     layers.alpha[50:110, 59:62] = 0
+    cv2.circle(layers.alpha, (34, 62), 2, 0, -1)
+    cv2.circle(layers.beta, (34, 62), 4, 1, -1)
     soft = cv2.GaussianBlur(layers.alpha, (0, 0), 0.8)
     given = {name: getattr(layers, name).ravel().tolist() for name in ("beta", "keypoints")}
     given |= {"alpha": soft.ravel().tolist(), "torso": TORSO._asdict()}
@@ -321,7 +323,8 @@ def test_holes_are_those_of_python(node, wrist):
     found = np.array(node(body, given), np.float32).reshape(soft.shape)
     expected = without_holes(soft, layers, TORSO)
     np.testing.assert_array_equal(found, expected)
-    assert expected[40, 40] == 1 and (expected[80, 52] == 1) == (wrist is None)
+    assert expected[40, 40] == expected[62, 34] == 1
+    assert (expected[80, 52] == 1) == (wrist is None)
 
 
 def test_hem_is_that_of_python(node):
@@ -341,7 +344,9 @@ def test_hem_is_that_of_python(node):
         start, length = rng.uniform(20, 50), rng.uniform(1, 30)
         alpha = mask * np.clip((start + length - y) / length, 0, 1)
         alpha = (alpha * rng.uniform(0.6, 1, SIZE)).astype(np.float32)
-        beta = np.clip(start + rng.uniform(-20, 25) - y, 0, 1).astype(np.float32)  # the old top's end
+        beta = np.clip(start + rng.uniform(-20, 25) - y, 0, 1).astype(
+            np.float32
+        )  # the old top's end
         given = {"alpha": alpha.ravel().tolist(), "mask": mask.ravel().tolist(),
                  "beta": beta.ravel().tolist(),
                  "flow": flow.transpose(2, 0, 1).ravel().tolist(),

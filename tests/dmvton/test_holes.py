@@ -49,6 +49,15 @@ def test_a_button_is_covered_with_its_rim():
     assert closed(blurred)[60 - 5 : 60 + 6, 47].min() > 0.9
 
 
+def test_an_island_of_what_is_painted_is_a_hole():
+    layers = layers_of([(47, 60, 3)], beta=1.0)
+    assert closed(layers)[20:100, 16:80].min() == 1
+    neck = layers_of(beta=1.0)
+    neck.alpha[20:40, 40:55] = 0  # painted skin, open above
+    neck.alpha[:20] = 0
+    assert np.array_equal(closed(neck), neck.alpha)
+
+
 def test_a_badge_that_hangs_together_with_the_hem_is_covered():
     layers = layers_of([(47, 60, 5)])
     layers.alpha[60:110, 46:49] = 0  # a zip below it
@@ -84,12 +93,6 @@ def test_a_hand_that_is_seen_stays():
 def test_of_two_holes_only_one_may_be_a_hand():
     alpha = closed(layers_of([(40, 40, 2), (52, 80, 3)], wrist=(52, 86)))
     assert alpha[40, 40] == 1 and alpha[80, 52] == 0
-
-
-def test_rendered_skin_is_no_hole():
-    """There the old garment does not show."""
-    layers = layers_of([(47, 60, 3)], beta=0.9)
-    assert closed(layers) is layers.alpha
 
 
 def test_without_a_garment_or_a_body_nothing_is_done():

@@ -37,7 +37,8 @@ export function withoutHoles(alpha, answer, torso) {
   });
   const wide = dilated(opened(open, height, width, HOLES.neck), height, width, HOLES.neck)
     .map((value, i) => value & open[i]);
-  const holes = [open, wide].flatMap((area) => parts(area, height, width)).filter(mayClose);
+  const bare = Uint8Array.from(alpha, (a) => a < 0.5); // also where something is painted
+  const holes = [open, wide, bare].flatMap((area) => parts(area, height, width)).filter(mayClose);
   if (holes.length === 0) return alpha;
   const out = alpha.slice();
   for (const i of holes.flat()) cover(out, i % width, Math.floor(i / width), height, width);
