@@ -119,30 +119,52 @@ def with_hem(
     step = (torso.bottom - torso.top) * (rule.last - rule.first) / rule.rows  # pixels a row
     first = torso.top + (torso.bottom - torso.top) * rule.first
     place = (at[..., 1] - first) / step  # in rows of the rule
-    has_say = (aside < rule.middle) & (place >= 0) & (place < rule.rows)
-    chance = _chances(alpha, place, has_say, rule)
-    if chance is None or chance[0] <= 0.5:
+    rows = _rows_in_view(place, aside < rule.middle, rule)
+    if rows is None:
+        return alpha, flow
+    chance = rows.chances(alpha)
+    if chance[0] <= 0.5:
         return alpha, flow
     # No longer than its photo shows it, of which the last row is whole.
     end = min(_last(chance, 0.5), (torso.bottom + rule.ramp / 2 - first) / step)
-    longer = _stretched(alpha, beta, place, has_say, chance, end, rule)
+    # What would be rendered below is covered, where that may be garment.
+    strip = min(_last(rows.chances(alpha + (1 - alpha) * beta), 0.5), _last(chance, rule.doubt))
+    most = rule.reach * rule.rows / (rule.last - rule.first)
+    longer = strip if end < strip <= end + most else end
     least = 0.5 if longer == end else rule.doubt
     ends = np.clip((longer - place) * step / rule.ramp + 0.5, 0, 1)
     cut = np.minimum(alpha / np.maximum(_between(chance, place - 0.5), least), 1) * ends
     share = np.clip((1 + rule.side - aside) / rule.side, 0, 1) * (place > 0)
-    out = flow
     if longer > end:
-        out = flow.copy()
-        out[..., 1] += share * place * (end / longer - 1) * step * 2 / height
-    return (alpha + (cut - alpha) * share).astype(np.float32), out
+        flow = flow.copy()
+        flow[..., 1] += share * place * (end / longer - 1) * step * 2 / height
+    return (alpha + (cut - alpha) * share).astype(np.float32), flow
 
 
-def _stretched(alpha, beta, place, has_say, chance, end: float, rule: HemRule) -> float:
-    """The row where the garment is to end, `end` or below: what is rendered below is covered."""
-    changed = _chances(alpha + (1 - alpha) * beta, place, has_say, rule)
-    strip = min(_last(changed, 0.5), _last(chance, rule.doubt))
-    most = rule.reach * rule.rows / (rule.last - rule.first)
-    return strip if end < strip <= end + most else end
+class _Rows(NamedTuple):
+    """The rows of the garment that are in view."""
+
+    pixels: np.ndarray  # (h, w) bool, those that have a say
+    which: np.ndarray  # (n,) the row of each of these
+    counts: np.ndarray  # (rows,) of these in each row
+    seen: np.ndarray  # rows of enough pixels
+
+    def chances(self, weight: np.ndarray) -> np.ndarray:
+        """The chance of each row (rows,), falling, of a weight (h, w)."""
+        total = np.bincount(self.which, weight[self.pixels], minlength=len(self.counts))
+        mean = total[self.seen] / self.counts[self.seen]
+        chance = np.interp(np.arange(len(self.counts)), self.seen, mean)
+        # A hand or a bag in front hides a row, but not the garment's going on below.
+        chance = np.maximum.accumulate(chance[::-1])[::-1]
+        return np.convolve(np.pad(chance, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
+
+
+def _rows_in_view(place: np.ndarray, middle: np.ndarray, rule: HemRule) -> _Rows | None:
+    pixels = middle & (place >= 0) & (place < rule.rows)
+    which = place[pixels].astype(np.intp)
+    count = np.bincount(which, minlength=rule.rows)
+    seen = np.flatnonzero(count >= rule.pixels)
+    return _Rows(pixels, which, count, seen) if seen.size >= 4 else None
 
 
 def _between(values: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -150,22 +172,6 @@ def _between(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     at = np.clip(at, 0, len(values) - 1)
     low = np.minimum(at.astype(np.intp), len(values) - 2)
     return values[low] + (at - low) * (values[low + 1] - values[low])
-
-
-def _chances(
-    weight: np.ndarray, place: np.ndarray, has_say: np.ndarray, rule: HemRule
-) -> np.ndarray | None:
-    """The chance of each row, falling; None where too few are in view."""
-    which = place[has_say].astype(np.intp)
-    count = np.bincount(which, minlength=rule.rows)
-    total = np.bincount(which, weight[has_say], minlength=rule.rows)
-    seen = np.flatnonzero(count >= rule.pixels)
-    if seen.size < 4:
-        return None
-    chance = np.interp(np.arange(rule.rows), seen, total[seen] / count[seen])
-    # A hand or a bag in front hides a row, but not the garment's going on below.
-    chance = np.maximum.accumulate(chance[::-1])[::-1]
-    return np.convolve(np.pad(chance, 1, mode="edge"), (0.25, 0.5, 0.25), "valid")
 
 
 def _last(chance: np.ndarray, bound: float) -> float:
