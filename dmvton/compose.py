@@ -74,14 +74,13 @@ def composite(
         (H, W, 3) uint8; equal to the input, to the bit, wherever nothing changes.
     """
     out = frame.copy()
-    density = sampling_density(layers, box, garment.box)
-    layers = settled(layers, garment, edges)
-    inside, within = _distances(layers, edges)
+    final = settled(layers, garment, edges)
+    inside, within = _distances(final, edges)
     region = _changed_region(inside > -edges.width / 2, box, frame.shape)
     if region.width == 0 or region.height == 0:
         return out
-    level = garment.photo.level(density)
-    source = source_pixels(layers.flow, garment, level.shape)
+    level = garment.photo.level(sampling_density(layers, box, garment.box))
+    source = source_pixels(final.flow, garment, level.shape)
     maps = _Maps(source[..., 0], source[..., 1], inside, within, layers.rendered * 255, layers.gain)
     fade_x, fade_y = _fades(box, region, frame.shape, edges.feather)
     for rows, band in _bands(maps, box, region):

@@ -15,7 +15,9 @@ from pose_synth.worn import torso_frame
 MOST_HIDDEN = 0.15  # share of the new garment that somebody in front may hide
 
 
-def with_bystander(rng: np.random.Generator, sample: Sample, outfit: Outfit, other: Outfit):
+def with_bystander(
+    rng: np.random.Generator, sample: Sample, outfit: Outfit, other: Outfit
+) -> Sample:
     """The sample with `other` beside its person, in input and target alike.
 
     Args:

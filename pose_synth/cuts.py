@@ -101,11 +101,9 @@ def cut_garment(garment: Garment, cut: Cut, rng: np.random.Generator) -> Garment
     of the time.
     """
     place = _place(garment.mesh, garment.mask.shape, cut)
-    behind = _wall(rng)
-    image = np.broadcast_to(behind, garment.image.shape).astype(np.float32)
+    wall = np.broadcast_to(_wall(rng), garment.image.shape)
     ground = cut.sleeves and cut.hem >= 1 and rng.random() < 0.5
-    if ground:
-        image = garment.image.astype(np.float32)
+    image = garment.image.astype(np.float32) if ground else wall
     share = _soft(place.keep(cut)) * garment.mask[..., None]
     cloth = share
     if ground or rng.random() < 0.5:  # on a ground the garment lies: its back shows
@@ -148,8 +146,7 @@ def cut_outfit(outfit: Outfit, cut: Cut) -> Outfit | None:
 
     None where that cannot be: the picture shows no skin to take the colour from.
     """
-    bare_sides = outfit.mesh.left is None and outfit.mesh.right is None
-    if not cut.sleeves and not bare_sides:
+    if not cut.sleeves and (outfit.mesh.left is not None or outfit.mesh.right is not None):
         outfit = bare_arms(outfit, 0.03)
     worn = outfit.worn
     place = _place(worn.mesh, outfit.region.shape, cut)
@@ -194,8 +191,8 @@ def _place(mesh: StripMesh, size: tuple[int, int], cut: Cut) -> _Place:
     sleeve = np.isfinite(dense_map(mesh, mesh, size, "left right")[..., 0])
     torso = ~np.isnan(where[..., 0]) & ~sleeve
     mark = np.where(torso | sleeve, sleeve, np.nan).astype(np.float32)
-    known = np.concatenate([np.where(sleeve[..., None], 0.5, where), mark[..., None]], 2)
-    known = fill_nearest(known)
+    where[sleeve] = 0.5
+    known = fill_nearest(np.dstack([where, mark]))
     return _Place(known[..., :2], torso, known[..., 2] > 0.5)
 
 

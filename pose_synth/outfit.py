@@ -162,19 +162,16 @@ def skin_colour(outfit: Outfit) -> np.ndarray | None:
     Of a lifelike outfit it is that of the lighter half above the hips: legs are often in the shade
     or in stockings, and necks in the shade of the chin.
     """
-    if outfit.lifelike:
-        return _light_skin(outfit)
     skin = outfit.parsing == Parsing.SKIN
-    return np.median(outfit.image[skin], axis=0) if skin.sum() > 40 * outfit.scale**2 else None
-
-
-def _light_skin(outfit: Outfit) -> np.ndarray | None:
-    down, _ = below_shoulders(outfit)
-    skin = outfit.image[(outfit.parsing == Parsing.SKIN) & (down < 0.9)].astype(np.float32)
-    if len(skin) <= 40 * outfit.scale**2:
+    if outfit.lifelike:
+        skin &= below_shoulders(outfit)[0] < 0.9
+    if skin.sum() <= 40 * outfit.scale**2:
         return None
-    light = skin.mean(1)
-    return np.median(skin[light >= np.median(light)], axis=0)
+    colours = outfit.image[skin]
+    if outfit.lifelike:
+        light = colours.sum(1)
+        colours = colours[light >= np.median(light)]
+    return np.median(colours, axis=0)
 
 
 def _skin_paint(outfit: Outfit, where: np.ndarray) -> np.ndarray:

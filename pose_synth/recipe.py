@@ -116,6 +116,18 @@ class Rejected(Exception):
     """This draw gives no usable sample; draw again."""
 
 
+def _in_cut(outfit: Outfit, cut: Cut) -> Outfit:
+    """The person in a top of that cut.
+
+    Raises:
+        Rejected: the picture shows no skin to paint what it bares with.
+    """
+    fitted = cut_outfit(outfit, cut)
+    if fitted is None:
+        raise Rejected
+    return fitted
+
+
 def _happens(rng: np.random.Generator, chance: float) -> bool:
     """Draws nothing where the chance is 0, so that older recipes draw what they drew."""
     return chance > 0 and rng.random() < chance
@@ -174,23 +186,25 @@ class Generator:
     def _fit_sleeves(self, rng, outfit: Outfit, garment: Garment) -> Outfit:
         """The outfit with sleeves that suit a long- or short-sleeved garment."""
         worn_long, long = outfit.sleeve > LONG_SLEEVE, is_long(garment)
-        painted = self.recipe.painted_skin
         if _happens(rng, self.recipe.own_sleeves):
             reach = min(sleeve_reach(garment.mesh) + rng.normal(0, 0.03), 1.0)
             if outfit.sleeve > reach + 0.08 and reach < 0.88:
-                if worn_long and rng.random() > painted:
-                    raise Rejected
+                self._may_bare(rng, outfit)
                 return bare_arms(outfit, reach)
             return add_sleeves(outfit, reach) if outfit.sleeve < reach - 0.08 else outfit
         if long and not worn_long:
             return add_sleeves(outfit, rng.uniform(0.85, 1.0))
         if not long and worn_long:
-            if rng.random() > painted:
-                raise Rejected
+            self._may_bare(rng, outfit)
             return bare_arms(outfit, rng.uniform(0.22, 0.45))
         if not long and outfit.sleeve < NO_SLEEVE:
             return add_sleeves(outfit, rng.uniform(0.2, 0.35))
         return outfit
+
+    def _may_bare(self, rng, outfit: Outfit) -> None:
+        """Rejects most draws that paint long-sleeved arms bare, where the recipe says so."""
+        if outfit.sleeve > LONG_SLEEVE and rng.random() > self.recipe.painted_skin:
+            raise Rejected
 
     def _recut(self, rng, outfit: Outfit) -> Outfit:
         """Random changes of cut for an input."""
@@ -234,8 +248,9 @@ class Generator:
         garment = self._any_garment(rng)
         if _happens(rng, self.recipe.sleeveless_garment):
             cut = draw_cut(rng)
-            garment, fitted = cut_garment(garment, cut, rng), self._cut(rng, outfit, cut)
-            return self._redressed(rng, outfit, fitted, garment)
+            garment = cut_garment(garment, cut, rng)
+            self._may_bare(rng, outfit)
+            return self._redressed(rng, outfit, _in_cut(self._raised(rng, outfit), cut), garment)
         fitted = self._fit_sleeves(rng, outfit, garment)
         r = self.recipe
         if _happens(rng, r.cropped_garment):
@@ -258,19 +273,8 @@ class Generator:
             cut = cut._replace(hem=rng.uniform(0.55, 0.85) / flat_hem(garment.mesh))
             if cut.hem > 0.85 or fitted.worn.hem < 0.85 or outfit.layers == "layered":
                 raise Rejected
-        fitted = cut_outfit(fitted, cut)
-        if fitted is None:
-            raise Rejected
+        fitted = _in_cut(fitted, cut)
         return self._redressed(rng, outfit, fitted, cut_garment(garment, cut, rng))
-
-    def _cut(self, rng, outfit: Outfit, cut: Cut) -> Outfit:
-        """The outfit, which may have long sleeves as seldom as for short ones, in such a cut."""
-        if outfit.sleeve > LONG_SLEEVE and rng.random() > self.recipe.painted_skin:
-            raise Rejected
-        fitted = cut_outfit(self._raised(rng, outfit), cut)
-        if fitted is None:
-            raise Rejected
-        return fitted
 
     def _raised(self, rng, outfit: Outfit) -> Outfit:
         """The outfit without what lies below the hips, of a coat or dress."""

@@ -19,13 +19,11 @@ def sleeve_reach(mesh: StripMesh) -> float:
 
     The chest is taken as 48 cm wide, the shoulders as 36 cm apart, the arm as 58 cm long.
     """
-    lengths = [
-        np.linalg.norm(np.diff(s.mean(1), axis=0), axis=1).sum() for s in mesh[1:] if s is not None
-    ]
-    if not lengths:
+    length = mesh.sleeve_length()
+    if length == 0:
         return 0.0
     chest = np.linalg.norm(mesh.torso[5, 0] - mesh.torso[5, -1])
-    span = np.linalg.norm(mesh.torso[0, 0] - mesh.torso[0, -1]) / 2 + np.mean(lengths)
+    span = np.linalg.norm(mesh.torso[0, 0] - mesh.torso[0, -1]) / 2 + length
     return float(np.clip((48 * span / (chest + 1e-6) - 18) / 58, 0.1, 1.0))
 
 

@@ -28,15 +28,19 @@ class StripMesh(NamedTuple):
         """Applies a (2, 3) affine matrix to every vertex."""
         return StripMesh(*(None if g is None else g @ matrix[:, :2].T + matrix[:, 2] for g in self))
 
-    def sleeve_ratio(self) -> float:
-        """Mean sleeve length over torso length; 0 without sleeves, about 0.9 when long."""
-        torso = np.linalg.norm(self.torso[0, 4] - self.torso[-1, 4]) + 1e-6
+    def sleeve_length(self) -> float:
+        """Mean length of the sleeves along their middle, in pixels; 0 without sleeves."""
         lengths = [
             np.linalg.norm(np.diff(s.mean(1), axis=0), axis=1).sum()
             for s in (self.left, self.right)
             if s is not None
         ]
-        return float(np.mean(lengths) / torso) if lengths else 0.0
+        return float(np.mean(lengths)) if lengths else 0.0
+
+    def sleeve_ratio(self) -> float:
+        """Mean sleeve length over torso length; 0 without sleeves, about 0.9 when long."""
+        torso = np.linalg.norm(self.torso[0, 4] - self.torso[-1, 4]) + 1e-6
+        return float(self.sleeve_length() / torso)
 
 
 def resample(path: np.ndarray, count: int) -> np.ndarray:
