@@ -7,7 +7,6 @@ length over the chest tells. The figures compare students, and do not tell how a
     python -m benchmarks.fits --data DATA student-256x192 runs/onnx
 """
 
-import argparse
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ import numpy as np
 from benchmarks.evaluation import paired, protocol
 from benchmarks.evaluation.contenders import Student
 from benchmarks.evaluation.regions import arms, torso_length
-from benchmarks.hands import shown
+from benchmarks.hands import arguments, shown
 from dmvton.keypoints import Keypoint as K
 from pose_synth.build import Banks
 from pose_synth.recipe import Generator, Recipe
@@ -71,12 +70,7 @@ def wrong(student: Student, seen: paired.View, where: np.ndarray) -> tuple[float
 
 def main() -> None:
     """Prints a line for each set of weights and recipe."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("weights", nargs="+", help="folders, or packaged names")
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("reports/eval-cache"))
-    parser.add_argument("--samples", type=int, default=80)
-    args = parser.parse_args()
+    args = arguments(__doc__.split("\n")[0], samples=80)
     banks = Banks(args.data, "test")
     students = [Student(weights, Path(weights), 1) for weights in args.weights]
     for name, recipe in RECIPES.items():

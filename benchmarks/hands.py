@@ -146,14 +146,19 @@ def arms_in(student: Student, bare: list[Person], garments: list[Garment], long:
     return Arms(float(np.mean(shares)), float(np.mean(np.array(shares) > 0.5)), len(bare))
 
 
-def main() -> None:
-    """Prints a line for each set of weights."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def arguments(about: str, samples: int) -> argparse.Namespace:
+    """Of a command that looks at several sets of weights: `weights`, `data`, `cache`, `samples`."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("weights", nargs="+", help="folders, or packaged names")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("reports/eval-cache"))
-    parser.add_argument("--samples", type=int, default=300)
-    args = parser.parse_args()
+    parser.add_argument("--samples", type=int, default=samples)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prints a line for each set of weights."""
+    args = arguments(__doc__.split("\n")[0], samples=300)
     folder = protocol.draw(args.data, args.cache, args.samples)
     bare = people(protocol.pairs(folder, args.samples))
     photos = [args.data / "clothing/train" / f"{key}.jpg" for key in SLEEVES]

@@ -344,9 +344,8 @@ def test_hem_is_that_of_python(node):
         start, length = rng.uniform(20, 50), rng.uniform(1, 30)
         alpha = mask * np.clip((start + length - y) / length, 0, 1)
         alpha = (alpha * rng.uniform(0.6, 1, SIZE)).astype(np.float32)
-        beta = np.clip(start + rng.uniform(-20, 25) - y, 0, 1).astype(
-            np.float32
-        )  # the old top's end
+        old = start + rng.uniform(-20, 25)  # where the old top ends
+        beta = np.clip(old - y, 0, 1).astype(np.float32)
         given = {"alpha": alpha.ravel().tolist(), "mask": mask.ravel().tolist(),
                  "beta": beta.ravel().tolist(),
                  "flow": flow.transpose(2, 0, 1).ravel().tolist(),

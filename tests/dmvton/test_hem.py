@@ -146,7 +146,7 @@ def test_a_long_rest_of_a_coat_is_not_covered():
     alpha = (mask * np.clip((70 - Y) / 20, 0, 1)).astype(np.float32)
     alpha = np.maximum(alpha, 0.4 * (np.abs(X - 47.5) < 19) * (Y > 55))
     coat = ((Y < 120) * (np.abs(X - 47.5) < 19)).astype(np.float32)
-    found, moved = hemmed(alpha.astype(np.float32), identity() * 1, mask, coat)
+    found, moved = hemmed(alpha.astype(np.float32), identity(), mask, coat)
     np.testing.assert_array_equal(moved, identity())
     assert ends(found, range(32, 64)).max() < 66
 

@@ -68,14 +68,13 @@ def test_every_drawn_cut_leaves_a_top():
 @pytest.mark.parametrize("corners", [TSHIRT, LONGSLEEVE])
 def test_a_cut_garment_has_no_sleeves_and_lies_before_a_plain_wall(corners, name):
     whole = make_garment(corners)
-    cut = cut_garment(whole, CUTS[name], np.random.default_rng(0))
+    cut = cut_garment(whole, CUTS[name], np.random.default_rng(1))  # shows no back
     assert cut.mesh.left is None and cut.mesh.right is None and cut.key == whole.key
     inside, outside = cut.mask > 0.99, cut.mask < 0.01
     assert not (inside & (whole.mask < 0.5)).any()
     torso = ~np.isnan(torso_coordinates(whole.mesh, whole.mask.shape)[..., 0])
     assert not inside[cv2.dilate(torso.astype(np.uint8), np.ones((3, 3))) == 0].any()
-    body = inside & on_torso(whole.mesh, inside.shape, (0.1, 0.9), (0.35, 0.95))
-    assert np.abs(cut.image[body].astype(int) - whole.image[body]).max() <= 3
+    assert np.abs(cut.image[inside].astype(int) - whole.image[inside]).max() <= 3
     corner = cut.image[0, 0]
     assert (cut.image[outside] == corner).all(1).mean() > 0.9
 
@@ -88,7 +87,8 @@ def test_the_back_may_show_in_the_neckline_and_is_cloth(garment):
     backs = [(one.image[neck] != one.image[0, 0]).any(1).mean() for one in shown]
     assert 1 in backs and 0 in backs
     for one, back in zip(shown, backs, strict=True):
-        assert one.mask[neck].mean() == pytest.approx(back, abs=0.25)
+        assert (one.mask[neck] > 0.005).mean() == pytest.approx(back, abs=0.02)
+        assert one.mask[neck].max() < 0.1 or back > 0
         # What is worn is the front: the back's shade is nowhere in the colours that go on.
         front = one.extended[neck].astype(int).mean(0)
         assert np.abs(front - shown[backs.index(0)].extended[neck].mean(0)).max() < 3

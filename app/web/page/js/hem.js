@@ -86,11 +86,17 @@ export function withHem({ alpha, beta, flow, height, width }, torso) {
     place[i] = ((flow[plane + i] + 1) * (height / 2) - 0.5 - first) / step;
     aside[i] = Math.abs((flow[i] + 1) * (width / 2) - 0.5 - torso.middle) / torso.half;
   }
-  const chance = chances(alpha, place, aside);
-  if (chance === null || chance[0] <= 0.5) return { alpha, flow };
+  const rows = rowsInView(place, aside);
+  if (rows === null) return { alpha, flow };
+  const chance = chances(rows, alpha);
+  if (chance[0] <= 0.5) return { alpha, flow };
   // No longer than its photo shows it, of which the last row is whole.
   const end = Math.min(last(chance, 0.5), (torso.bottom + HEM.ramp / 2 - first) / step);
-  const longer = stretched(alpha, beta, place, aside, chance, end);
+  // What would be rendered below is covered, where that may be garment.
+  const changed = chances(rows, alpha.map((a, i) => a + (1 - a) * beta[i]));
+  const strip = Math.min(last(changed, 0.5), last(chance, HEM.doubt));
+  const most = HEM.reach * HEM.rows / (HEM.last - HEM.first);
+  const longer = strip > end && strip <= end + most ? strip : end;
   const least = longer === end ? 0.5 : HEM.doubt;
   const share = aside.map((a, i) => (place[i] <= 0 ? 0 : clamp((1 + HEM.side - a) / HEM.side, 0, 1)));
   const cut = alpha.map((a, i) => {
@@ -108,25 +114,24 @@ export function withHem({ alpha, beta, flow, height, width }, torso) {
   return { alpha: cut, flow: moved };
 }
 
-/** The row where the garment is to end, `end` or below: what is rendered below is covered. */
-function stretched(alpha, beta, place, aside, chance, end) {
-  const changed = chances(alpha.map((a, i) => a + (1 - a) * beta[i]), place, aside);
-  const strip = Math.min(last(changed, 0.5), last(chance, HEM.doubt));
-  const most = HEM.reach * HEM.rows / (HEM.last - HEM.first);
-  return strip > end && strip <= end + most ? strip : end;
+/** The rows of the garment that are in view; null where they are too few. */
+function rowsInView(place, aside) {
+  const which = new Int16Array(place.length).fill(-1), count = new Float64Array(HEM.rows);
+  for (let i = 0; i < place.length; i++) {
+    if (aside[i] >= HEM.middle || place[i] < 0 || place[i] >= HEM.rows) continue;
+    which[i] = Math.floor(place[i]);
+    count[which[i]]++;
+  }
+  const seen = Array.from(count.keys()).filter((k) => count[k] >= HEM.pixels);
+  return seen.length < 4 ? null : { which, count, seen };
 }
 
-/** The chance of each row, falling. Null where too few are in view. */
-function chances(weight, place, aside) {
-  const count = new Float64Array(HEM.rows), total = new Float64Array(HEM.rows);
-  for (let i = 0; i < weight.length; i++) {
-    if (aside[i] >= HEM.middle || place[i] < 0 || place[i] >= HEM.rows) continue;
-    const row = Math.floor(place[i]);
-    count[row]++;
-    total[row] += weight[i];
-  }
-  const mean = between(count, total);
-  if (mean === null) return null;
+/** The chance of each row, falling, of a weight (h, w). */
+function chances({ which, count, seen }, weight) {
+  const total = new Float64Array(HEM.rows);
+  for (let i = 0; i < which.length; i++) if (which[i] >= 0) total[which[i]] += weight[i];
+  const mean = between(count, total, seen);
+  // A hand or a bag in front hides a row, but not the garment's going on below.
   for (let k = HEM.rows - 2; k >= 0; k--) mean[k] = Math.max(mean[k], mean[k + 1]);
   return mean.map((p, k) => 0.25 * mean[Math.max(k - 1, 0)] + 0.5 * p
     + 0.25 * mean[Math.min(k + 1, HEM.rows - 1)]);
@@ -139,10 +144,8 @@ function last(chance, bound) {
   return above + 0.5 + (chance[above] - bound) / (chance[above] - chance[above + 1]);
 }
 
-/** Means of the rows; those of too few pixels from their neighbours. Null where few are left. */
-function between(count, total) {
-  const seen = Array.from(count.keys()).filter((k) => count[k] >= HEM.pixels);
-  if (seen.length < 4) return null;
+/** Means of the rows; those that are not seen from their neighbours. */
+function between(count, total, seen) {
   const mean = (k) => total[k] / count[k];
   return Float64Array.from(count, (_, k) => {
     const after = seen.findIndex((s) => s >= k);
